@@ -1,0 +1,203 @@
+//! Where output frames stand and where segments begin.
+//!
+//! Frame `k` of a presentation stands at `k / fps`; a segment is a whole, even number of frames. Both are a function
+//! of the presentation's timeline alone and are decided before encoding, so that every rung, every worker and every
+//! restart cuts the same segments.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{FrameRate, MediaTime, Timescale};
+
+/// The number of a segment in its presentation; the first is 1, as `SegmentTemplate@startNumber` has it by default
+/// (ISO/IEC 23009-1, 5.3.9.5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SegmentNumber(pub u64);
+
+impl SegmentNumber {
+    /// The first segment of every presentation.
+    pub const FIRST: Self = Self(1);
+
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for SegmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The grid of one presentation: its frame rate, and how many frames make a segment and a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cadence {
+    frame_rate: FrameRate,
+    frames_per_segment: u32,
+    frames_per_chunk: u32,
+}
+
+impl Cadence {
+    /// The cadence nearest to the wished lengths: a segment is an even number of frames (so that half-rate rungs share
+    /// its boundaries) whose length is a whole number of 90 kHz ticks; a chunk is at least one frame, an even number
+    /// where it has more, and at most a segment.
+    #[must_use]
+    pub fn new(frame_rate: FrameRate, segment: Duration, chunk: Duration) -> Self {
+        // fps = n/d; F frames last F * 90000 * d / n ticks, whole when F is a multiple of n / gcd(n, 90000 * d).
+        let ticks_of_d = u64::from(Timescale::VIDEO.get()) * u64::from(frame_rate.denominator());
+        let n = u64::from(frame_rate.numerator());
+        let whole = n / gcd(n, ticks_of_d);
+        let step = if whole % 2 == 0 { whole } else { whole * 2 };
+        let frames_in = |length: Duration| {
+            let nanos = u128::from(frame_rate.denominator()) * 1_000_000_000;
+            let twice = 2 * length.as_nanos() * u128::from(frame_rate.numerator()) / nanos;
+            u64::try_from(twice.div_ceil(2)).unwrap_or(u64::MAX)
+        };
+        let round_to = |frames: u64, step: u64| ((frames + step / 2) / step).max(1).saturating_mul(step);
+        let frames_per_segment = u32::try_from(round_to(frames_in(segment), step)).unwrap_or(u32::MAX - 1);
+        let chunk_frames = match frames_in(chunk) {
+            0 | 1 => 1,
+            frames => round_to(frames, 2),
+        };
+        let frames_per_chunk = u32::try_from(chunk_frames).unwrap_or(u32::MAX).min(frames_per_segment);
+        Self { frame_rate, frames_per_segment, frames_per_chunk }
+    }
+
+    /// Frames per second.
+    #[must_use]
+    pub const fn frame_rate(&self) -> FrameRate {
+        self.frame_rate
+    }
+
+    /// Frames in a segment; even.
+    #[must_use]
+    pub const fn frames_per_segment(&self) -> u32 {
+        self.frames_per_segment
+    }
+
+    /// Frames in a CMAF chunk; the last of a segment may be shorter.
+    #[must_use]
+    pub const fn frames_per_chunk(&self) -> u32 {
+        self.frames_per_chunk
+    }
+
+    /// The time of frame `k`, in 90 kHz ticks rounded down. Exact at segment boundaries; in between it never drifts,
+    /// since it is computed from `k` and not summed.
+    #[must_use]
+    pub fn time_of(&self, frame: u64) -> MediaTime {
+        let ticks = u128::from(frame) * u128::from(Timescale::VIDEO.get()) * u128::from(self.frame_rate.denominator())
+            / u128::from(self.frame_rate.numerator());
+        MediaTime::new(i64::try_from(ticks).unwrap_or(i64::MAX), Timescale::VIDEO)
+    }
+
+    /// The length of one frame at this rate, as wall time.
+    #[must_use]
+    pub fn frame_duration(&self) -> Duration {
+        Duration::from_nanos(
+            1_000_000_000 * u64::from(self.frame_rate.denominator()) / u64::from(self.frame_rate.numerator()),
+        )
+    }
+
+    /// The length of a segment.
+    #[must_use]
+    pub fn segment_duration(&self) -> MediaTime {
+        self.time_of(u64::from(self.frames_per_segment))
+    }
+
+    /// The frame in force at `time`: the last that stands at or before it. Zero for times before the start.
+    #[must_use]
+    pub fn frame_at(&self, time: MediaTime) -> u64 {
+        self.frames_before(time, false)
+    }
+
+    /// The frame that stands nearest to `time`.
+    #[must_use]
+    pub fn nearest_frame(&self, time: MediaTime) -> u64 {
+        self.frames_before(time, true)
+    }
+
+    fn frames_before(&self, time: MediaTime, nearest: bool) -> u64 {
+        let ticks = i128::from(time.ticks());
+        let per_frame = i128::from(self.frame_rate.denominator()) * i128::from(time.scale().get());
+        let scaled = ticks * i128::from(self.frame_rate.numerator()) + if nearest { per_frame / 2 } else { 0 };
+        // Frame times are rounded down to a tick, so a time that is itself a frame's time may lie a fraction below it.
+        let frame = u64::try_from(scaled.max(0) / per_frame).unwrap_or(u64::MAX);
+        match !nearest && self.time_of(frame.saturating_add(1)) <= time {
+            true => frame + 1,
+            false => frame,
+        }
+    }
+
+    /// The segment that frame `k` belongs to.
+    #[must_use]
+    pub fn segment_of(&self, frame: u64) -> SegmentNumber {
+        SegmentNumber(frame / u64::from(self.frames_per_segment) + 1)
+    }
+
+    /// The first frame of a segment; of the first for number zero.
+    #[must_use]
+    pub fn first_frame(&self, segment: SegmentNumber) -> u64 {
+        segment.0.saturating_sub(1).saturating_mul(u64::from(self.frames_per_segment))
+    }
+
+    /// Whether frame `k` begins a segment, and so must be an IDR picture.
+    #[must_use]
+    pub fn begins_segment(&self, frame: u64) -> bool {
+        frame.is_multiple_of(u64::from(self.frames_per_segment))
+    }
+
+    /// Where a segment begins.
+    #[must_use]
+    pub fn segment_start(&self, segment: SegmentNumber) -> MediaTime {
+        self.time_of(self.first_frame(segment))
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cadence(n: u32, d: u32) -> Cadence {
+        Cadence::new(FrameRate::new(n, d).unwrap(), Duration::from_secs(2), Duration::from_millis(500))
+    }
+
+    #[test]
+    fn segments_are_even_and_near_the_target() {
+        assert_eq!(cadence(30_000, 1001).frames_per_segment(), 60);
+        assert_eq!(cadence(30_000, 1001).segment_duration(), MediaTime::new(180_180, Timescale::VIDEO));
+        assert_eq!(cadence(25, 1).frames_per_segment(), 50);
+        assert_eq!(cadence(24_000, 1001).frames_per_segment(), 48);
+        assert_eq!(cadence(60_000, 1001).frames_per_segment(), 120);
+        assert_eq!(cadence(25, 1).frames_per_chunk(), 12);
+        assert_eq!(cadence(15, 1).frames_per_chunk(), 8);
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_stands_in_force_at_its_own_time(k in 0u64..100_000_000, rate in 0usize..5) {
+            let cadence = [cadence(25, 1), cadence(30_000, 1001), cadence(60_000, 1001), cadence(24_000, 1001), cadence(17, 1)][rate];
+            prop_assert_eq!(cadence.frame_at(cadence.time_of(k)), k);
+            prop_assert_eq!(cadence.nearest_frame(cadence.time_of(k)), k);
+        }
+
+        #[test]
+        fn segments_last_exactly_as_long_as_each_other(n in 1u64..1_000_000, num in 1u32..240, ntsc: bool) {
+            let rate = if ntsc { FrameRate::new(num * 1000, 1001) } else { FrameRate::new(num, 1) }.unwrap();
+            let cadence = Cadence::new(rate, Duration::from_secs(2), Duration::from_millis(500));
+            let length = cadence.segment_start(SegmentNumber(n + 1)).minus(cadence.segment_start(SegmentNumber(n)));
+            prop_assert_eq!(length, cadence.segment_duration());
+            prop_assert_eq!(cadence.segment_of(cadence.first_frame(SegmentNumber(n))), SegmentNumber(n));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Product words of rungd, shared by the daemon, its crates and the worker.
+//!
+//! Nothing here does I/O or reads a clock. The reading order:
+//!
+//! - [`time`]: [`MediaTime`], a count of ticks that knows its rate; rescaling is written once, here;
+//! - [`frame_rate`]: [`FrameRate`], an exact ratio, and the standard rates a feed is snapped to;
+//! - [`cadence`]: [`Cadence`], where frames stand and where segments begin, decided before encoding;
+//! - [`access_unit`]: one coded picture or audio frame with its times;
+//! - [`params`]: what parameter sets say of a feed (codec, size, profile, sample rate);
+//! - [`ladder`]: rungs, and what becomes of them for a given source;
+//! - [`timeline`]: source time stamps to presentation time, with its policy for wraps and jumps.
+#![forbid(unsafe_code)]
+
+pub mod access_unit;
+pub mod cadence;
+pub mod frame_rate;
+pub mod ladder;
+pub mod params;
+pub mod time;
+pub mod timeline;
+
+pub use access_unit::AccessUnit;
+pub use cadence::{Cadence, SegmentNumber};
+pub use frame_rate::FrameRate;
+pub use ladder::{Ladder, Rung, Size};
+pub use params::{AudioParams, VideoCodec, VideoParams};
+pub use time::{MediaTime, Timescale};

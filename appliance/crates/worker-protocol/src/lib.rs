@@ -1,0 +1,24 @@
+//! Messages and framing between the daemon and a worker: what crosses the process edge is coded media, both ways.
+//!
+//! One stream socket carries frames in both directions:
+//!
+//! ```text
+//!  0               4               6
+//! +---------------+-------+----------------+------------------+
+//! | length (u32)  | h(u16)| header, h bytes| payload, the rest |
+//! +---------------+-------+----------------+------------------+
+//!   little endian           postcard          coded bytes, as they are
+//! ```
+//!
+//! `length` counts everything behind itself. The header is a [`ToWorker`] or [`FromWorker`] in postcard; the payload
+//! is never copied into it, so that media passes from the socket to its segment in one buffer.
+//!
+//! The calling contract: each side first sends its `Hello`; the daemon closes on a different [`VERSION`]. The worker is
+//! inert until [`ToWorker::Start`]. Either side may close at any time; the other treats that as the end.
+#![forbid(unsafe_code)]
+
+pub mod framing;
+pub mod message;
+
+pub use framing::{FrameDecoder, FrameError, encode};
+pub use message::{FromWorker, Job, Report, RungReport, ToWorker, VERSION};

@@ -1,0 +1,133 @@
+//! The messages.
+
+use media::{Cadence, Rung, Size, VideoCodec};
+use serde::{Deserialize, Serialize};
+
+/// Raised with every change that an older peer would misread.
+pub const VERSION: u16 = 1;
+
+/// What a worker is to do: one feed on one device, with the rungs placed there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The feed's public name, for the worker's log lines and the slate.
+    pub feed: String,
+    /// The presentation's grid.
+    pub cadence: Cadence,
+    /// The first grid frame this worker puts out; it begins a segment.
+    pub first_frame: u64,
+    /// The rungs, resolved: sizes are exact and even. Indexes into this list name rungs in all later messages.
+    pub rungs: Vec<Rung>,
+}
+
+/// From the daemon to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// First message. A worker of another version exits with a reason.
+    Hello {
+        /// [`VERSION`] of the sender.
+        version: u16,
+    },
+    /// What to do. Once.
+    Start(Job),
+    /// The source's configuration record is the payload (`avcC`, `hvcC`, `av1C`): before the first `Video`, and
+    /// whenever it changes; it holds for the units behind it.
+    VideoConfiguration {
+        /// The coding format.
+        codec: VideoCodec,
+    },
+    /// One coded source picture, which is the payload: length-prefixed NAL units, or a temporal unit of OBUs.
+    Video {
+        /// When it is decoded, in 90 kHz ticks of presentation time. May be negative or late; never decreases.
+        dts_ticks: i64,
+        /// When it is shown, likewise. Need not be on the grid.
+        pts_ticks: i64,
+        /// Whether decoding can start here.
+        key: bool,
+    },
+    /// The source is silent: put out every grid frame before `frame`, repeating the last picture (a black one where
+    /// there was none). Source pictures that come for those frames later are too late and are dropped.
+    FillTo {
+        /// The first frame that is still open.
+        frame: u64,
+    },
+    /// The source has ended: put out what is left in decoder and encoders, then `Finished`.
+    Finish,
+}
+
+/// From a worker to the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// First message.
+    Hello {
+        /// [`VERSION`] of the sender.
+        version: u16,
+        /// What it is built of, for logs: `rungd-worker 0.1.0, libavcodec 59.37.100, x264 164`.
+        build: String,
+    },
+    /// A rung's encoder is open; its `avcC` record is the payload. Before the rung's first `Picture`.
+    RungOpened {
+        /// Index into [`Job::rungs`].
+        rung: u8,
+        /// The coding format of the rung.
+        codec: VideoCodec,
+        /// The exact size of its pictures.
+        size: Size,
+    },
+    /// One coded picture, which is the payload: length-prefixed NAL units without parameter sets. In decoding order;
+    /// each grid frame comes exactly once, and closed GOPs keep every segment's frames together.
+    Picture {
+        /// Index into [`Job::rungs`].
+        rung: u8,
+        /// The grid frame it shows (for a half-rate rung an even one).
+        frame: u64,
+        /// Whether it is an IDR picture.
+        key: bool,
+    },
+    /// Counters, about once a second and before `Finished`.
+    Report(Report),
+    /// All that there was is put out.
+    Finished,
+    /// The worker cannot go on, and exits.
+    Failed {
+        /// One sentence for the operator.
+        reason: String,
+    },
+}
+
+/// Running totals of a worker since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Coded source pictures taken in.
+    pub units_in: u64,
+    /// Source pictures decoded.
+    pub pictures_decoded: u64,
+    /// Errors of the decoder, concealed.
+    pub decode_errors: u64,
+    /// Grid frames that repeat the picture before them.
+    pub frames_repeated: u64,
+    /// Source pictures dropped because another stood nearer to the grid frame, or because they came too late.
+    pub pictures_dropped: u64,
+    /// Whether pictures are being deinterlaced.
+    pub deinterlacing: bool,
+    /// Size of the pictures being decoded; none before the first.
+    pub source_size: Option<Size>,
+    /// Per rung, in the order of [`Job::rungs`].
+    pub rungs: Vec<RungReport>,
+}
+
+/// Running totals of one rung.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RungReport {
+    /// Frames given to the encoder.
+    pub frames_in: u64,
+    /// Coded pictures put out.
+    pub pictures_out: u64,
+    /// Coded bytes put out.
+    pub bytes_out: u64,
+    /// Time the encoder's thread was busy, in microseconds; with `frames_in` it gives the real-time ratio.
+    pub busy_micros: u64,
+    /// Frames waiting for the encoder now.
+    pub queue_depth: u32,
+    /// Longest time from a frame's entry to its coded picture since the last report, in microseconds.
+    pub latency_micros: u64,
+}

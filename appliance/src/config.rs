@@ -1,0 +1,148 @@
+//! The configuration: one TOML file, validated whole.
+//!
+//! [`Config`] is what the rest of the daemon sees: every value checked and in its own unit. The file's own shape, its
+//! defaults and its faults are in [`file`].
+
+pub mod file;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use media::{FrameRate, Ladder};
+
+/// A validated configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where the archive, the catalogue and other state are kept.
+    pub state_dir: PathBuf,
+    /// How feeds come in.
+    pub ingest: Ingest,
+    /// How viewers and operators are served.
+    pub http: Http,
+    /// How workers are run.
+    pub worker: Worker,
+    /// What is kept on disk.
+    pub archive: Archive,
+    /// The feeds, by name in order.
+    pub feeds: Vec<Feed>,
+}
+
+/// How feeds come in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ingest {
+    /// Addresses of plain RTMP. Other than loopback only where the file says so expressly.
+    pub rtmp: Vec<SocketAddr>,
+    /// Addresses of RTMPS.
+    pub rtmps: Vec<SocketAddr>,
+    /// Certificate and key of RTMPS; present where `rtmps` is not empty.
+    pub tls: Option<TlsFiles>,
+    /// The RTMP application that feeds are published to: `live`.
+    pub application: String,
+    /// Connections at once, over all addresses.
+    pub max_connections: usize,
+    /// From accept to the end of the TLS and RTMP handshakes.
+    pub handshake_timeout: Duration,
+    /// From the handshake's end to `publish`.
+    pub publish_timeout: Duration,
+    /// Longest silence of a publisher before its connection is closed.
+    pub idle_timeout: Duration,
+    /// Refused publishes from one address in a minute before it is refused unheard.
+    pub refusals_per_minute: u32,
+    /// What a source may be.
+    pub limits: SourceLimits,
+}
+
+/// What a source may be. Beyond these a feed is refused, with the bound in the message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceLimits {
+    /// Largest picture, in pixels across.
+    pub max_width: u32,
+    /// Largest picture, in pixels down.
+    pub max_height: u32,
+    /// Highest frame rate, in frames per second.
+    pub max_frame_rate: u32,
+    /// Highest bit rate over 10 s, in bits per second.
+    pub max_bit_rate: u64,
+    /// Longest distance between key frames before it is warned of.
+    pub max_key_frame_interval: Duration,
+    /// Most audio channels.
+    pub max_channels: u8,
+}
+
+/// How viewers and operators are served.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Http {
+    /// Addresses of HTTP.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate and key; with them the addresses speak HTTPS.
+    pub tls: Option<TlsFiles>,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// `Access-Control-Allow-Origin`.
+    pub allow_origin: String,
+}
+
+/// A certificate chain and its private key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// How workers are run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    /// The `rungd-worker` binary; by default the one beside `rungd`.
+    pub program: PathBuf,
+    /// Longest time from its start to `Hello`, and from `Start` to its first answer.
+    pub start_timeout: Duration,
+    /// Longest time without output while it is fed.
+    pub hang_timeout: Duration,
+    /// Longest time for putting out what is left when a feed ends.
+    pub finish_timeout: Duration,
+}
+
+/// What is kept on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Archive {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// How long ended presentations are kept; for ever where none.
+    pub max_age: Option<Duration>,
+    /// How many bytes are kept over all feeds; without bound where none.
+    pub max_bytes: Option<u64>,
+}
+
+/// One feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feed {
+    /// Its public name, which stands in URLs: `a-z 0-9 -`, at most 64 characters.
+    pub name: String,
+    /// What people call it; the name where the file says nothing.
+    pub title: String,
+    /// SHA-256 over the domain prefix and the stream key; see `rungd keys`.
+    pub key_hashes: Vec<KeyHash>,
+    /// The renditions.
+    pub ladder: Ladder,
+    /// The grid's frame rate, where it is not to be the source's.
+    pub frame_rate: Option<FrameRate>,
+    /// Segment length aimed at.
+    pub segment_duration: Duration,
+    /// Chunk length aimed at.
+    pub chunk_duration: Duration,
+    /// How far back viewers may seek while live; this is kept in memory.
+    pub window: Duration,
+}
+
+/// The hash of a stream key. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl std::fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyHash(…)")
+    }
+}

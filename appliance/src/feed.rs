@@ -1,0 +1,3 @@
+//! One task a feed.
+
+pub mod status;

@@ -1,0 +1,2 @@
+//! The `rungd` command.
+fn main() {}
