@@ -1,0 +1,72 @@
+# rungd: `make help` lists what can be done here. Every target works from a clean checkout on Debian 12 with a Rust
+# toolchain and root; what a target needs from the system it installs itself, and says so.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# How long `make demo` runs; until interrupted where empty. bash counts in a variable of this name, so it goes to the
+# script under another.
+SECONDS ?=
+# 0: start the appliance and publish nothing.
+PUBLISH ?= 1
+# Another configuration for `make demo`.
+CONFIG ?=
+# 1: keep the demo's recordings and certificate from the run before.
+KEEP ?= 0
+
+CARGO_FLAGS ?= --locked
+BROWSER := appliance/tests/browser
+
+.PHONY: help
+help: ## Say what can be done here
+	@echo 'rungd, a live transcoding appliance. Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+	@echo 'Variables of make demo: SECONDS=30 PUBLISH=0 CONFIG=file KEEP=1'
+
+.PHONY: demo
+demo: deps-demo ## Build, start the appliance, publish a feed over RTMPS, print where to watch it
+	@cargo build $(CARGO_FLAGS) --release --bins -p appliance -p worker
+	@DEMO_SECONDS='$(SECONDS)' DEMO_PUBLISH='$(PUBLISH)' DEMO_CONFIG='$(CONFIG)' DEMO_KEEP='$(KEEP)' \
+	  exec bash appliance/scripts/demo.sh
+
+.PHONY: test
+test: deps-test lint build ## Everything that must pass before a change is merged
+	cargo test $(CARGO_FLAGS) --workspace
+
+.PHONY: test-quick
+test-quick: ## The tests that need no media tools: all crates' unit tests, and the house rules
+	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test layering --test house_rules
+
+.PHONY: build
+build: deps-build ## The debug build of everything, tests' binaries excepted
+	cargo build $(CARGO_FLAGS) --workspace --bins
+
+.PHONY: release
+release: deps-build ## The release build of rungd and rungd-worker
+	cargo build $(CARGO_FLAGS) --release --bins -p appliance -p worker
+
+.PHONY: lint
+lint: deps-build ## Formatting, clippy without a warning, and cargo-deny where it is installed
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
+	  else echo 'lint: cargo-deny is not installed; licences are still checked by the house_rules test'; fi
+
+.PHONY: bench-main
+bench-main: deps-demo release ## Measure the main job against the ffmpeg command line, and print a table
+	@exec bash benches/main.sh
+
+.PHONY: deps deps-build deps-demo deps-test
+deps: deps-test ## Install every system package that any target needs (root)
+deps-build:
+	@bash appliance/scripts/deps.sh build
+deps-demo:
+	@bash appliance/scripts/deps.sh demo
+deps-test:
+	@bash appliance/scripts/deps.sh test
+
+.PHONY: clean-demo
+clean-demo: ## Forget the demo: its certificate, logs and recordings
+	rm -rf target/demo
