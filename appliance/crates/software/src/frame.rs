@@ -1,0 +1,83 @@
+//! Pictures in memory.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ffmpeg_next::color;
+use ffmpeg_next::format::Pixel;
+use ffmpeg_next::frame::Video;
+
+use crate::error::LibraryError;
+use crate::ffi;
+
+/// Width and height in samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Size {
+    /// Samples across.
+    pub width: u32,
+    /// Samples down.
+    pub height: u32,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// An immutable picture; clones share it.
+#[derive(Clone)]
+pub struct Frame(pub(crate) Arc<Video>);
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({} {:?})", self.size(), self.0.format())
+    }
+}
+
+/// Luma and chroma of black in limited range (ITU-R BT.709, 4.6).
+const BLACK: (u8, u8) = (16, 128);
+
+impl Frame {
+    /// A black picture, ready for an encoder.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub fn black(size: Size) -> Result<Self, LibraryError> {
+        blank(size).map(|video| Self(Arc::new(video)))
+    }
+
+    /// Its size in samples.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        Size { width: self.0.width(), height: self.0.height() }
+    }
+
+    /// Its sample aspect ratio; `(1, 1)` where the stream does not say, or says nonsense.
+    #[must_use]
+    pub fn sample_aspect_ratio(&self) -> (u32, u32) {
+        let ratio = self.0.aspect_ratio();
+        match (u32::try_from(ratio.numerator()), u32::try_from(ratio.denominator())) {
+            (Ok(n), Ok(d)) if n > 0 && d > 0 => (n, d),
+            _ => (1, 1),
+        }
+    }
+
+    /// Whether samples use all of their bits' range.
+    pub(crate) fn is_full_range(&self) -> bool {
+        let planar_full = [Pixel::YUVJ420P, Pixel::YUVJ422P, Pixel::YUVJ444P, Pixel::YUVJ440P];
+        self.0.color_range() == color::Range::JPEG || planar_full.contains(&self.0.format())
+    }
+}
+
+/// A picture in the encoder's form, all black, that nobody else holds yet.
+pub(crate) fn blank(size: Size) -> Result<Video, LibraryError> {
+    let mut video = ffi::allocate(Pixel::YUV420P, size).ok_or(LibraryError::OUT_OF_MEMORY)?;
+    for plane in 0..3 {
+        video.data_mut(plane).fill(if plane == 0 { BLACK.0 } else { BLACK.1 });
+    }
+    video.set_color_range(color::Range::MPEG);
+    video.set_color_space(color::Space::BT709);
+    ffi::set_square_samples(&mut video);
+    Ok(video)
+}
