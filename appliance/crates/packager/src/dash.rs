@@ -1,0 +1,297 @@
+//! MPEG-DASH (ISO/IEC 23009-1): the MPD of a window.
+//!
+//! Segments are addressed by `$Number$` and timed by a `SegmentTimeline`, so that every time in the MPD is the exact
+//! `tfdt` of its segment, also for sound, whose segments differ in length. Nothing is listed before it is whole. Low
+//! latency, which lists the segment being written, is an addition to [`template`] alone: `availabilityTimeOffset` and
+//! `availabilityTimeComplete`.
+
+use std::time::Duration;
+
+use media::{FrameRate, MediaTime, SegmentNumber, Size};
+
+use crate::wall_clock::rfc3339;
+use crate::window::{Window, WindowTrack, WindowTrackKind};
+
+mod schema;
+
+use schema::{
+    AdaptationSet, Descriptor, Mpd, Period, ProgramInformation, Representation, Run, SegmentTemplate,
+    SegmentTimeline, Text,
+};
+
+/// What the presentation promises: live addressing (ISO/IEC 23009-1, 8.4) over CMAF tracks (8.12).
+const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
+/// How many segments a player should stay behind the live edge: one that is being fetched, one that is being announced,
+/// and one to spare.
+const DELAY_SEGMENTS: u32 = 3;
+
+/// A window that cannot be written as an MPD.
+#[derive(Debug, thiserror::Error)]
+pub enum DashError {
+    /// There is nothing to play.
+    #[error("presentation has no tracks")]
+    NoTracks,
+    /// A `SegmentTimeline` has at least one entry.
+    #[error("track {track} lists no segments")]
+    NothingListed {
+        /// Its name.
+        track: String,
+    },
+    /// With `$Number$` addressing, numbers follow from the first.
+    #[error("track {track} lists segment {found} where {expected} should be")]
+    NotConsecutive {
+        /// Its name.
+        track: String,
+        /// What stands there.
+        found: SegmentNumber,
+        /// What should.
+        expected: SegmentNumber,
+    },
+    /// Segments begin at or after zero and last.
+    #[error("track {track} lists segment {segment} at {start} for {duration}")]
+    Times {
+        /// Its name.
+        track: String,
+        /// The segment.
+        segment: SegmentNumber,
+        /// Where it begins.
+        start: MediaTime,
+        /// How long it lasts.
+        duration: MediaTime,
+    },
+    /// The XML writer failed.
+    #[error("manifest cannot be written as XML")]
+    Xml(#[source] quick_xml::SeError),
+}
+
+/// The MPD of a window: `dynamic` while it is live, `static` after.
+///
+/// # Errors
+/// Where there is no track, or one lists nothing, or its segments do not follow on each other.
+pub fn mpd(window: &Window) -> Result<String, DashError> {
+    if window.tracks.is_empty() {
+        return Err(DashError::NoTracks);
+    }
+    let segment = window.segment_duration;
+    let live = |text: String| window.live.then_some(text);
+    let document = Mpd {
+        xmlns: "urn:mpeg:dash:schema:mpd:2011",
+        profiles: PROFILES,
+        kind: if window.live { "dynamic" } else { "static" },
+        availability_start_time: live(rfc3339(window.availability_start_unix_millis)),
+        publish_time: live(rfc3339(window.published_unix_millis)),
+        media_presentation_duration: (!window.live).then(|| xs_duration(end(window))),
+        minimum_update_period: live(xs_duration(segment)),
+        min_buffer_time: xs_duration(segment),
+        time_shift_buffer_depth: live(xs_duration(window.time_shift)),
+        suggested_presentation_delay: live(xs_duration(segment.saturating_mul(DELAY_SEGMENTS))),
+        max_segment_duration: xs_duration(longest(window)),
+        program_information: ProgramInformation { title: Text { text: xml_text(&window.title) } },
+        period: Period { id: "0", start: "PT0S", adaptation_sets: adaptation_sets(window)? },
+        utc_timing: window.live.then(|| Descriptor {
+            scheme: "urn:mpeg:dash:utc:http-iso:2014",
+            value: xml_text(&window.time_url),
+        }),
+    };
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let mut serializer =
+        quick_xml::se::Serializer::with_root(&mut xml, Some("MPD")).map_err(DashError::Xml)?;
+    serializer.indent(' ', 1);
+    serde::Serialize::serialize(&document, serializer).map_err(DashError::Xml)?;
+    xml.push('\n');
+    Ok(xml)
+}
+
+fn adaptation_sets(window: &Window) -> Result<Vec<AdaptationSet>, DashError> {
+    let mut pictures = Vec::new();
+    let mut sets = Vec::new();
+    for track in &window.tracks {
+        match track.kind {
+            WindowTrackKind::Video { size, frame_rate } => pictures.push((track, size, frame_rate)),
+            WindowTrackKind::Audio { sample_rate, channels } => {
+                sets.push(audio_set(window, track, sample_rate, channels)?);
+            }
+        }
+    }
+    if !pictures.is_empty() {
+        sets.insert(0, video_set(window, &pictures)?);
+    }
+    for (id, set) in (0..).zip(&mut sets) {
+        set.id = id;
+    }
+    Ok(sets)
+}
+
+fn video_set(window: &Window, rungs: &[(&WindowTrack, Size, FrameRate)]) -> Result<AdaptationSet, DashError> {
+    let representations = rungs
+        .iter()
+        .map(|&(track, size, frame_rate)| {
+            Ok(Representation {
+                width: Some(size.width),
+                height: Some(size.height),
+                frame_rate: Some(frame_rate.to_string()),
+                sar: Some("1:1"),
+                ..representation(window, track)?
+            })
+        })
+        .collect::<Result<_, DashError>>()?;
+    let fastest = rungs.iter().map(|rung| rung.2).max_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+    Ok(AdaptationSet {
+        max_width: rungs.iter().map(|rung| rung.1.width).max(),
+        max_height: rungs.iter().map(|rung| rung.1.height).max(),
+        max_frame_rate: fastest.map(|rate| rate.to_string()),
+        par: picture_aspect_ratio(rungs.iter().map(|rung| rung.1)),
+        ..adaptation_set("video", "video/mp4", representations)
+    })
+}
+
+fn audio_set(
+    window: &Window,
+    track: &WindowTrack,
+    sample_rate: u32,
+    channels: u8,
+) -> Result<AdaptationSet, DashError> {
+    let representation = Representation {
+        audio_sampling_rate: Some(sample_rate),
+        audio_channel_configuration: channel_configuration(channels).map(|value| Descriptor {
+            scheme: "urn:mpeg:mpegB:cicp:ChannelConfiguration",
+            value: value.to_string(),
+        }),
+        ..representation(window, track)?
+    };
+    Ok(adaptation_set("audio", "audio/mp4", vec![representation]))
+}
+
+fn adaptation_set(
+    kind: &'static str,
+    mime_type: &'static str,
+    representations: Vec<Representation>,
+) -> AdaptationSet {
+    AdaptationSet {
+        id: 0,
+        content_type: kind,
+        mime_type,
+        lang: "und",
+        segment_alignment: true,
+        start_with_sap: 1,
+        max_width: None,
+        max_height: None,
+        max_frame_rate: None,
+        par: None,
+        role: Descriptor { scheme: "urn:mpeg:dash:role:2011", value: "main".to_owned() },
+        representations,
+    }
+}
+
+fn representation(window: &Window, track: &WindowTrack) -> Result<Representation, DashError> {
+    Ok(Representation {
+        id: xml_text(&track.name),
+        bandwidth: track.peak_bit_rate.max(1),
+        codecs: xml_text(&track.codecs),
+        width: None,
+        height: None,
+        frame_rate: None,
+        sar: None,
+        audio_sampling_rate: None,
+        audio_channel_configuration: None,
+        segment_template: template(window, track)?,
+    })
+}
+
+fn template(window: &Window, track: &WindowTrack) -> Result<SegmentTemplate, DashError> {
+    let nothing = || DashError::NothingListed { track: track.name.clone() };
+    let base = format!("{}$RepresentationID$", xml_text(&window.media_base).replace('$', "$$"));
+    Ok(SegmentTemplate {
+        timescale: track.timescale.get(),
+        initialization: format!("{base}/init.mp4"),
+        media: format!("{base}/$Number$.m4s"),
+        start_number: track.segments.first().ok_or_else(nothing)?.number.0,
+        timeline: SegmentTimeline { runs: timeline(track)? },
+    })
+}
+
+/// Segments of the same length that follow on each other share an entry; a time stands where one does not follow.
+fn timeline(track: &WindowTrack) -> Result<Vec<Run>, DashError> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut following: Option<(SegmentNumber, u64)> = None;
+    for listed in &track.segments {
+        let number = listed.number;
+        let times = || DashError::Times {
+            track: track.name.clone(),
+            segment: number,
+            start: listed.start,
+            duration: listed.duration,
+        };
+        let start = u64::try_from(listed.start.ticks_at(track.timescale)).map_err(|_| times())?;
+        let duration = u64::try_from(listed.duration.ticks_at(track.timescale)).map_err(|_| times())?;
+        if duration == 0 {
+            return Err(times());
+        }
+        if let Some((expected, _)) = following
+            && expected != number
+        {
+            return Err(DashError::NotConsecutive { track: track.name.clone(), found: number, expected });
+        }
+        let follows = following.is_some_and(|(_, end)| end == start);
+        match runs.last_mut() {
+            Some(run) if follows && run.duration == duration => run.repeats += 1,
+            _ => runs.push(Run { start: (!follows).then_some(start), duration, repeats: 0 }),
+        }
+        following = Some((number.next(), start.checked_add(duration).ok_or_else(times)?));
+    }
+    Ok(runs)
+}
+
+/// Where the last segment ends.
+fn end(window: &Window) -> Duration {
+    let last = window.tracks.iter().filter_map(|track| track.segments.last());
+    last.map(|segment| segment.start.plus(segment.duration).to_duration()).max().unwrap_or_default()
+}
+
+/// The longest that a segment is or will be: an audio segment has up to one frame more than its share.
+fn longest(window: &Window) -> Duration {
+    let listed = window.tracks.iter().flat_map(|track| &track.segments);
+    listed
+        .map(|segment| segment.duration.to_duration())
+        .chain([window.segment_duration])
+        .max()
+        .unwrap_or_default()
+}
+
+/// The shape of the pictures, where all rungs have it up to the rounding to even sizes.
+fn picture_aspect_ratio(mut sizes: impl Iterator<Item = Size>) -> Option<String> {
+    let first = sizes.next()?;
+    let divisor = u64::from(gcd(first.width, first.height)).max(1);
+    let (across, down) = (u64::from(first.width) / divisor, u64::from(first.height) / divisor);
+    let shaped = |size: Size| {
+        (u64::from(size.width) * down).abs_diff(u64::from(size.height) * across) <= 2 * across.max(down)
+    };
+    sizes.all(shaped).then(|| format!("{across}:{down}"))
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// `ChannelConfiguration` of ISO/IEC 23001-8 (CICP), table 8, for the layouts that AAC's own table has as well.
+const fn channel_configuration(channels: u8) -> Option<u8> {
+    match channels {
+        1..=6 => Some(channels),
+        8 => Some(7),
+        _ => None,
+    }
+}
+
+/// `xs:duration` in seconds, exact to the nanosecond: `PT2.002S`.
+fn xs_duration(duration: Duration) -> String {
+    let mut text = format!("PT{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    text.push('S');
+    text
+}
+
+/// The text with what XML 1.0 (2.2) cannot carry, even escaped, replaced.
+fn xml_text(text: &str) -> String {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}

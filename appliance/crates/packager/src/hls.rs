@@ -1,0 +1,182 @@
+//! HLS (RFC 8216): master and media playlists over the same CMAF segments.
+//!
+//! The master playlist stands beside the MPD; a track's media playlist stands in the folder of the track's name below
+//! it, so that the segments are at `../{media_base}{name}/` from there.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use media::{MediaTime, SegmentNumber, Timescale};
+
+use crate::wall_clock::rfc3339;
+use crate::window::{Window, WindowTrack, WindowTrackKind};
+
+/// The lowest version that has `EXT-X-MAP` in playlists without I-frames only (RFC 8216, 7), and what players expect
+/// of fragmented MP4.
+const VERSION: u8 = 7;
+/// The longest AAC frame: 1024 samples at 8 kHz. An audio segment may be that much longer than nominal.
+const LONGEST_AUDIO_FRAME: Duration = Duration::from_millis(128);
+/// The group that all variants take their sound from.
+const AUDIO_GROUP: &str = "audio";
+
+/// A window that cannot be written as a playlist.
+#[derive(Debug, thiserror::Error)]
+pub enum HlsError {
+    /// There is nothing to play.
+    #[error("presentation has no tracks")]
+    NoTracks,
+    /// The track does not exist.
+    #[error("track {index} does not exist, there are {tracks}")]
+    NoSuchTrack {
+        /// What was asked for.
+        index: usize,
+        /// How many there are.
+        tracks: usize,
+    },
+    /// There is nothing to begin with.
+    #[error("track {track} lists no segments")]
+    NothingListed {
+        /// Its name.
+        track: String,
+    },
+    /// Numbers follow from `EXT-X-MEDIA-SEQUENCE`.
+    #[error("track {track} lists segment {found} where {expected} should be")]
+    NotConsecutive {
+        /// Its name.
+        track: String,
+        /// What stands there.
+        found: SegmentNumber,
+        /// What should.
+        expected: SegmentNumber,
+    },
+    /// The text buffer failed.
+    #[error("playlist cannot be written")]
+    Write(#[from] fmt::Error),
+}
+
+/// The master playlist: a variant for each rung, with the sound as a group of its own; for sound alone, a variant each.
+///
+/// # Errors
+/// Where there is no track.
+pub fn master(window: &Window) -> Result<String, HlsError> {
+    if window.tracks.is_empty() {
+        return Err(HlsError::NoTracks);
+    }
+    let sound = || window.tracks.iter().filter(|track| matches!(track.kind, WindowTrackKind::Audio { .. }));
+    let mut out = String::new();
+    writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS")?;
+
+    let mut variants = 0;
+    for track in &window.tracks {
+        let WindowTrackKind::Video { size, frame_rate } = track.kind else { continue };
+        variants += 1;
+        // A variant's rates and codecs are those of the rung together with the most demanding sound (4.3.4.2).
+        let loudest = sound().max_by_key(|audio| audio.peak_bit_rate);
+        let peak = peak(track).saturating_add(loudest.map_or(0, peak));
+        let mean = mean(track).saturating_add(loudest.map_or(0, mean));
+        let mut codecs = vec![track.codecs.as_str()];
+        for audio in sound() {
+            if !codecs.contains(&audio.codecs.as_str()) {
+                codecs.push(&audio.codecs);
+            }
+        }
+        write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={mean}")?;
+        write!(
+            out,
+            ",CODECS={},RESOLUTION={size},FRAME-RATE={:.3}",
+            quoted(&codecs.join(",")),
+            frame_rate.as_f64()
+        )?;
+        if loudest.is_some() {
+            write!(out, ",AUDIO=\"{AUDIO_GROUP}\"")?;
+        }
+        writeln!(out, "\n{}/index.m3u8", track.name)?;
+    }
+    for (index, track) in sound().enumerate() {
+        let WindowTrackKind::Audio { channels, .. } = track.kind else { continue };
+        if variants == 0 {
+            let codecs = quoted(&track.codecs);
+            let (peak, mean) = (peak(track), mean(track));
+            writeln!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={mean},CODECS={codecs}")?;
+            writeln!(out, "{}/index.m3u8", track.name)?;
+            continue;
+        }
+        let default = if index == 0 { "YES" } else { "NO" };
+        let uri = quoted(&format!("{}/index.m3u8", track.name));
+        write!(out, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME={}", quoted(&track.name))?;
+        writeln!(out, ",DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{channels}\",URI={uri}")?;
+    }
+    Ok(out)
+}
+
+/// The media playlist of a track of [`Window::tracks`], which stands at `{name}/index.m3u8` beside the master playlist.
+///
+/// # Errors
+/// Where there is no such track, or it lists nothing, or its segments do not follow on each other.
+pub fn media(window: &Window, track: usize) -> Result<String, HlsError> {
+    let no_such = HlsError::NoSuchTrack { index: track, tracks: window.tracks.len() };
+    let track = window.tracks.get(track).ok_or(no_such)?;
+    let nothing = || HlsError::NothingListed { track: track.name.clone() };
+    let first = track.segments.first().ok_or_else(nothing)?;
+    let folder = format!("../{}{}", window.media_base, track.name);
+    let wall_millis = first.start.ticks_at(Timescale::MILLIS);
+    let wall = window.availability_start_unix_millis.saturating_add_signed(wall_millis);
+
+    let mut out = String::with_capacity(256 + 48 * track.segments.len());
+    writeln!(
+        out,
+        "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{}",
+        target_duration(window, track)
+    )?;
+    writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", first.number)?;
+    if !window.live {
+        writeln!(out, "#EXT-X-PLAYLIST-TYPE:VOD")?;
+    }
+    writeln!(out, "#EXT-X-MAP:URI={}", quoted(&format!("{folder}/init.mp4")))?;
+    writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", rfc3339(wall))?;
+    let mut expected = first.number;
+    for listed in &track.segments {
+        let found = listed.number;
+        if found != expected {
+            return Err(HlsError::NotConsecutive { track: track.name.clone(), found, expected });
+        }
+        expected = found.next();
+        writeln!(out, "#EXTINF:{},\n{folder}/{found}.m4s", seconds(listed.duration))?;
+    }
+    if !window.live {
+        writeln!(out, "#EXT-X-ENDLIST")?;
+    }
+    Ok(out)
+}
+
+/// RFC 8216, 4.3.3.1: no `EXTINF`, rounded to the nearest second, may be over it, and it must not change; so it is
+/// made from the nominal length, with room for an audio frame, and not from what happens to be listed.
+fn target_duration(window: &Window, track: &WindowTrack) -> u64 {
+    let listed = track.segments.iter().map(|segment| rounded(segment.duration.to_duration()));
+    let nominal = rounded(window.segment_duration.saturating_add(LONGEST_AUDIO_FRAME));
+    listed.chain([nominal, 1]).max().unwrap_or(1)
+}
+
+fn rounded(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_millis() >= 500))
+}
+
+/// Seconds with six decimals.
+fn seconds(duration: MediaTime) -> String {
+    let duration = duration.to_duration();
+    format!("{}.{:06}", duration.as_secs(), duration.subsec_micros())
+}
+
+fn peak(track: &WindowTrack) -> u64 {
+    track.peak_bit_rate.max(1)
+}
+
+fn mean(track: &WindowTrack) -> u64 {
+    track.mean_bit_rate.clamp(1, peak(track))
+}
+
+/// A quoted string, which cannot hold quotes or line ends (RFC 8216, 4.2).
+fn quoted(text: &str) -> String {
+    let text: String = text.chars().filter(|c| *c != '"' && !c.is_control()).collect();
+    format!("\"{text}\"")
+}

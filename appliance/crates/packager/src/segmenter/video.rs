@@ -1,0 +1,208 @@
+//! Pictures into chunks and segments.
+
+use std::collections::BTreeSet;
+
+use media::ladder::RungRate;
+use media::{Cadence, MediaTime, SegmentNumber};
+
+use super::{Packaged, Picture, SegmentError, sequence_number};
+use crate::cmaf::{Fragment, Sample, write_chunk};
+
+/// Cuts a rung's pictures, which come in decoding order, into chunks and segments.
+///
+/// A segment is a closed GOP, so the first picture decoded is the first one shown, and the n-th picture decoded can be
+/// given the time of the n-th picture shown: decoding keeps pace with showing, and the composition offset, signed, is
+/// what is left.
+#[derive(Debug)]
+pub struct VideoSegmenter {
+    cadence: Cadence,
+    /// Grid frames from one picture to the next.
+    step: u64,
+    zero_unix_millis: Option<u64>,
+    segment: SegmentNumber,
+    /// Pictures of the open segment that have come.
+    pictures: u64,
+    /// How many pictures from the segment's start on have come without a gap, in the order of showing.
+    gapless: u64,
+    /// Those behind the first gap, by place in the segment: as many as the encoder reorders.
+    ahead: BTreeSet<u64>,
+    /// Chunks of the open segment that went out.
+    chunks: u32,
+    /// Samples of the open chunk.
+    samples: Vec<Sample>,
+}
+
+impl VideoSegmenter {
+    /// A segmenter whose first picture is the first of `first_segment`.
+    #[must_use]
+    pub fn new(cadence: Cadence, rate: RungRate, first_segment: SegmentNumber) -> Self {
+        let step = match rate {
+            RungRate::Full => 1,
+            RungRate::Half => 2,
+        };
+        Self {
+            cadence,
+            step,
+            zero_unix_millis: None,
+            segment: first_segment,
+            pictures: 0,
+            gapless: 0,
+            ahead: BTreeSet::new(),
+            chunks: 0,
+            samples: Vec::new(),
+        }
+    }
+
+    /// Writes a `prft` into every chunk, from the wall time of presentation time zero in milliseconds since 1970.
+    #[must_use]
+    pub const fn with_producer_time(mut self, zero_unix_millis: u64) -> Self {
+        self.zero_unix_millis = Some(zero_unix_millis);
+        self
+    }
+
+    /// The segment that is open, or will be with the next picture.
+    #[must_use]
+    pub const fn segment(&self) -> SegmentNumber {
+        self.segment
+    }
+
+    /// Takes the next picture in decoding order; gives the chunk that it makes whole, and the end of the segment where
+    /// it is the last.
+    ///
+    /// # Errors
+    /// Where the picture does not fit the open segment; it is as if it had not come.
+    pub fn push(&mut self, picture: Picture) -> Result<Vec<Packaged>, SegmentError> {
+        let place = self.place_of(&picture)?;
+        let sample = self.sample(picture)?;
+        self.samples.push(sample);
+        self.pictures += 1;
+        self.ahead.insert(place);
+        while self.ahead.remove(&self.gapless) {
+            self.gapless += 1;
+        }
+        let mut out = Vec::new();
+        let whole = self.pictures == self.pictures_in(self.cadence.frames_per_segment());
+        if whole || self.samples.len() >= self.pictures_per_chunk() {
+            out.push(self.close_chunk()?);
+        }
+        if whole {
+            out.push(self.close_segment());
+        }
+        Ok(out)
+    }
+
+    /// Closes a segment that has begun, shorter than it should be, where no more pictures will come. Nothing can
+    /// follow it without a gap.
+    ///
+    /// # Errors
+    /// Where pictures lack in between: then the segment is of no use.
+    pub fn finish(&mut self) -> Result<Vec<Packaged>, SegmentError> {
+        if self.pictures == 0 {
+            return Ok(Vec::new());
+        }
+        if !self.ahead.is_empty() {
+            return Err(self.missing());
+        }
+        let mut out = Vec::new();
+        if !self.samples.is_empty() {
+            out.push(self.close_chunk()?);
+        }
+        out.push(self.close_segment());
+        Ok(out)
+    }
+
+    /// The picture's place in the segment, in the order of showing, where it may come now.
+    fn place_of(&self, picture: &Picture) -> Result<u64, SegmentError> {
+        let (frame, segment) = (picture.frame, self.segment);
+        let first = self.cadence.first_frame(segment);
+        let last = first.saturating_add(u64::from(self.cadence.frames_per_segment()) - 1);
+        if frame > last && picture.key && self.pictures > 0 {
+            return Err(self.missing());
+        }
+        if frame < first || frame > last {
+            return Err(SegmentError::Outside { frame, segment, first, last });
+        }
+        let offset = frame - first;
+        if !offset.is_multiple_of(self.step) {
+            return Err(SegmentError::OffGrid { frame, segment });
+        }
+        let place = offset / self.step;
+        if self.pictures == 0 && place > 0 {
+            return Err(self.missing());
+        }
+        if self.pictures == 0 && !picture.key {
+            return Err(SegmentError::NotKey { frame, segment });
+        }
+        if place < self.gapless || self.ahead.contains(&place) {
+            return Err(SegmentError::Repeated { frame, segment });
+        }
+        if picture.payload.is_empty() {
+            return Err(SegmentError::NoBytes { frame, segment });
+        }
+        Ok(place)
+    }
+
+    fn sample(&self, picture: Picture) -> Result<Sample, SegmentError> {
+        let frame = picture.frame;
+        let decoded = self.time_of(self.pictures);
+        let lasts = self.time_of(self.pictures + 1).minus(decoded).ticks();
+        let waits = self.cadence.time_of(frame).minus(decoded).ticks();
+        let duration = u32::try_from(lasts).map_err(|_| SegmentError::Ticks {
+            frame,
+            what: "duration",
+            ticks: lasts,
+        })?;
+        let composition_offset = i32::try_from(waits).map_err(|_| SegmentError::Ticks {
+            frame,
+            what: "composition offset",
+            ticks: waits,
+        })?;
+        Ok(Sample { duration, composition_offset, key: picture.key, payload: picture.payload })
+    }
+
+    fn close_chunk(&mut self) -> Result<Packaged, SegmentError> {
+        let segment = self.segment;
+        let samples = std::mem::take(&mut self.samples);
+        let before = self.pictures.saturating_sub(u64::try_from(samples.len()).unwrap_or(u64::MAX));
+        let per_segment = self.cadence.frames_per_segment().div_ceil(self.cadence.frames_per_chunk());
+        let fragment = Fragment {
+            sequence_number: sequence_number(segment, per_segment, self.chunks),
+            start: self.time_of(before),
+            begins_segment: before == 0,
+            zero_unix_millis: self.zero_unix_millis,
+            samples,
+        };
+        self.chunks = self.chunks.saturating_add(1);
+        let chunk = write_chunk(fragment).map_err(|source| SegmentError::Write { segment, source })?;
+        Ok(Packaged::Chunk { segment, chunk })
+    }
+
+    fn close_segment(&mut self) -> Packaged {
+        let (segment, start) = (self.segment, self.time_of(0));
+        let duration = self.time_of(self.pictures).minus(start);
+        self.segment = segment.next();
+        self.pictures = 0;
+        self.gapless = 0;
+        self.chunks = 0;
+        Packaged::SegmentEnd { segment, start, duration }
+    }
+
+    /// When the `place`-th picture of the open segment is decoded, and shown.
+    fn time_of(&self, place: u64) -> MediaTime {
+        let first = self.cadence.first_frame(self.segment);
+        self.cadence.time_of(first.saturating_add(place.saturating_mul(self.step)))
+    }
+
+    fn missing(&self) -> SegmentError {
+        let first = self.cadence.first_frame(self.segment);
+        SegmentError::Missing { frame: first.saturating_add(self.gapless * self.step), segment: self.segment }
+    }
+
+    fn pictures_in(&self, frames: u32) -> u64 {
+        (u64::from(frames) / self.step).max(1)
+    }
+
+    fn pictures_per_chunk(&self) -> usize {
+        usize::try_from(self.pictures_in(self.cadence.frames_per_chunk())).unwrap_or(usize::MAX)
+    }
+}
