@@ -53,16 +53,17 @@ impl Cadence {
         let n = u64::from(frame_rate.numerator());
         let whole = n / gcd(n, ticks_of_d);
         let step = if whole % 2 == 0 { whole } else { whole * 2 };
-        let frames_in = |length: Duration| {
+        // The multiple of `step` nearest to `length`, rounded once: 12.5 frames are nearer to 12 than to 14.
+        let nearest = |length: Duration, step: u64| {
             let nanos = u128::from(frame_rate.denominator()) * 1_000_000_000;
             let twice = 2 * length.as_nanos() * u128::from(frame_rate.numerator()) / nanos;
-            u64::try_from(twice.div_ceil(2)).unwrap_or(u64::MAX)
+            let steps = (twice + u128::from(step)) / (2 * u128::from(step));
+            u64::try_from(steps.max(1)).unwrap_or(u64::MAX).saturating_mul(step)
         };
-        let round_to = |frames: u64, step: u64| ((frames + step / 2) / step).max(1).saturating_mul(step);
-        let frames_per_segment = u32::try_from(round_to(frames_in(segment), step)).unwrap_or(u32::MAX - 1);
-        let chunk_frames = match frames_in(chunk) {
-            0 | 1 => 1,
-            frames => round_to(frames, 2),
+        let frames_per_segment = u32::try_from(nearest(segment, step)).unwrap_or(u32::MAX - 1);
+        let chunk_frames = match nearest(chunk, 1) {
+            1 => 1,
+            _ => nearest(chunk, 2),
         };
         let frames_per_chunk = u32::try_from(chunk_frames).unwrap_or(u32::MAX).min(frames_per_segment);
         Self { frame_rate, frames_per_segment, frames_per_chunk }
@@ -90,7 +91,9 @@ impl Cadence {
     /// since it is computed from `k` and not summed.
     #[must_use]
     pub fn time_of(&self, frame: u64) -> MediaTime {
-        let ticks = u128::from(frame) * u128::from(Timescale::VIDEO.get()) * u128::from(self.frame_rate.denominator())
+        let ticks = u128::from(frame)
+            * u128::from(Timescale::VIDEO.get())
+            * u128::from(self.frame_rate.denominator())
             / u128::from(self.frame_rate.numerator());
         MediaTime::new(i64::try_from(ticks).unwrap_or(i64::MAX), Timescale::VIDEO)
     }
@@ -124,11 +127,12 @@ impl Cadence {
     fn frames_before(&self, time: MediaTime, nearest: bool) -> u64 {
         let ticks = i128::from(time.ticks());
         let per_frame = i128::from(self.frame_rate.denominator()) * i128::from(time.scale().get());
-        let scaled = ticks * i128::from(self.frame_rate.numerator()) + if nearest { per_frame / 2 } else { 0 };
+        let scaled =
+            ticks * i128::from(self.frame_rate.numerator()) + if nearest { per_frame / 2 } else { 0 };
         // Frame times are rounded down to a tick, so a time that is itself a frame's time may lie a fraction below it.
         let frame = u64::try_from(scaled.max(0) / per_frame).unwrap_or(u64::MAX);
         match !nearest && self.time_of(frame.saturating_add(1)) <= time {
-            true => frame + 1,
+            true => frame.saturating_add(1),
             false => frame,
         }
     }

@@ -17,7 +17,9 @@ pub const MAX_FRAMES_PER_SECOND: u32 = 240;
 
 /// A frame rate that is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("frame rate \"{0}\" is not a number or a ratio such as 25, 29.97 or 30000/1001, above 0 and up to {MAX_FRAMES_PER_SECOND}")]
+#[error(
+    "frame rate \"{0}\" is not a number or a ratio such as 25, 29.97 or 30000/1001, above 0 and up to {MAX_FRAMES_PER_SECOND}"
+)]
 pub struct InvalidFrameRate(String);
 
 /// Rates that sources are snapped to: film, PAL and NTSC families with their halves and doubles (SMPTE ST 2036-1
@@ -81,8 +83,32 @@ impl FrameRate {
         f64::from(self.numerator) / f64::from(self.denominator)
     }
 
-    /// The standard rate nearest to `frames_per_second`, if one is within 0.5 thousandths of it; otherwise within
-    /// 4 %; `None` for nonsense. A declared 29.97 must become 30000/1001, never 30 (0.1 % off); a measured 29.6 may.
+    /// What a person or a file means by `frames_per_second`: the standard rate within 0.4 thousandths of it (29.97 is
+    /// 30000/1001, 23.98 is 24000/1001, 30 is 30), otherwise the number itself to a thousandth. `None` outside the
+    /// bounds of [`Self::new`].
+    #[must_use]
+    pub fn declared(frames_per_second: f64) -> Option<Self> {
+        if !frames_per_second.is_finite()
+            || !(0.0..=f64::from(MAX_FRAMES_PER_SECOND)).contains(&frames_per_second)
+        {
+            return None;
+        }
+        let near =
+            |&&(n, d): &&(u32, u32)| (f64::from(n) / f64::from(d) / frames_per_second - 1.0).abs() <= 0.000_4;
+        if let Some(&(n, d)) = STANDARD.iter().find(near) {
+            return Self::new(n, d);
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within 0..=240, checked above"
+        )]
+        let thousandths = (frames_per_second * 1000.0).round() as u32;
+        Self::new(thousandths, 1000)
+    }
+
+    /// The standard rate nearest to a measured `frames_per_second` if one is within 4 %, otherwise the nearest whole
+    /// number; `None` for nonsense. See [`Self::declared`] for rates that are said and not measured.
     #[must_use]
     pub fn snap(frames_per_second: f64) -> Option<Self> {
         if !frames_per_second.is_finite() || frames_per_second <= 0.0 {
@@ -96,7 +122,11 @@ impl FrameRate {
         if frames_per_second < 1.0 || frames_per_second > f64::from(MAX_FRAMES_PER_SECOND) {
             return None;
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 1..=240, checked above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within 1..=240, checked above"
+        )]
         let rounded = frames_per_second.round() as u32;
         Self::new(rounded, 1)
     }
@@ -133,7 +163,7 @@ impl FromStr for FrameRate {
             Some((n, d)) => {
                 Self::new(n.trim().parse().map_err(|_| invalid())?, d.trim().parse().map_err(|_| invalid())?)
             }
-            None => Self::snap(text.trim().parse().map_err(|_| invalid())?),
+            None => Self::declared(text.trim().parse().map_err(|_| invalid())?),
         };
         rate.ok_or_else(invalid)
     }
@@ -159,6 +189,10 @@ mod tests {
     #[test]
     fn parses_ratios_and_numbers() {
         assert_eq!("29.97".parse::<FrameRate>().unwrap(), FrameRate::new(30_000, 1001).unwrap());
+        assert_eq!("26".parse::<FrameRate>().unwrap().to_string(), "26");
+        assert_eq!("23.98".parse::<FrameRate>().unwrap().to_string(), "24000/1001");
+        assert_eq!("24".parse::<FrameRate>().unwrap().to_string(), "24");
+        assert_eq!("7.3".parse::<FrameRate>().unwrap().to_string(), "73/10");
         assert_eq!("50/2".parse::<FrameRate>().unwrap().to_string(), "25");
         assert!("0/1".parse::<FrameRate>().is_err());
         assert!("1000".parse::<FrameRate>().is_err());

@@ -22,6 +22,6 @@ pub mod timeline;
 pub use access_unit::AccessUnit;
 pub use cadence::{Cadence, SegmentNumber};
 pub use frame_rate::FrameRate;
-pub use ladder::{Ladder, Rung, Size};
-pub use params::{AudioParams, VideoCodec, VideoParams};
+pub use ladder::{Ladder, LadderError, Rung, RungRate, Size};
+pub use params::{AudioParams, ParamsError, VideoCodec, VideoParams};
 pub use time::{MediaTime, Timescale};
