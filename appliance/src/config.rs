@@ -1,9 +1,16 @@
 //! The configuration: one TOML file, validated whole.
 //!
 //! [`Config`] is what the rest of the daemon sees: every value checked and in its own unit. The file's own shape, its
-//! defaults and its faults are in [`file`].
+//! defaults and its faults are in [`file`]; how a changed file is taken over while running in [`change`].
 
+pub mod change;
+pub mod fault;
 pub mod file;
+pub mod key;
+mod ladders;
+pub(crate) mod quantity;
+pub mod runtime;
+mod tree;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,11 +18,18 @@ use std::time::Duration;
 
 use media::{FrameRate, Ladder};
 
+pub use change::{ConfigChange, reload};
+pub use fault::{ConfigFaults, Fault};
+pub use key::{KeyHash, StreamKey};
+pub use runtime::RuntimeFile;
+
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where the archive, the catalogue and other state are kept.
     pub state_dir: PathBuf,
+    /// What is logged, and how.
+    pub log: Log,
     /// How feeds come in.
     pub ingest: Ingest,
     /// How viewers and operators are served.
@@ -26,6 +40,24 @@ pub struct Config {
     pub archive: Archive,
     /// The feeds, by name in order.
     pub feeds: Vec<Feed>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The shape of a line.
+    pub format: LogFormat,
+    /// What is let through, in the words of `tracing_subscriber::EnvFilter`: `info`, `info,appliance::ingest=debug`.
+    pub level: String,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people and the journal.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// How feeds come in.
@@ -135,14 +167,4 @@ pub struct Feed {
     pub chunk_duration: Duration,
     /// How far back viewers may seek while live; this is kept in memory.
     pub window: Duration,
-}
-
-/// The hash of a stream key. Its `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyHash(pub [u8; 32]);
-
-impl std::fmt::Debug for KeyHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeyHash(…)")
-    }
 }

@@ -1,1 +1,475 @@
-//! To come.
+//! The file's own shape: its sections, their defaults and bounds. The annotated sample is the reference for people.
+//!
+//! The file given is read first, then every `conf.d/*.toml` beside it in the order of their names. A later file's
+//! tables are joined with those before, its other values take their place; so a feed can live in a file of its own, and
+//! an installed file can be adjusted without being edited. Relative paths are relative to the file they stand in.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::{Cadence, FrameRate};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::fault::{ConfigFaults, Fault};
+use super::key::KeyHash;
+use super::ladders;
+use super::quantity::{
+    address, bit_rate, boolean, bytes_or_unlimited, duration, duration_or_unlimited, frame_rate, integer,
+    string, text, word, written,
+};
+use super::tree::{Broken, Section, Source, Value, Walk};
+use super::{Archive, Config, Feed, Http, Ingest, Log, LogFormat, SourceLimits, TlsFiles, Worker};
+
+/// Where the configuration lies where nothing else is said.
+pub const DEFAULT_PATH: &str = "/etc/rungd/rungd.toml";
+/// Where state lies where nothing else is said (FHS 3.0, 5.8).
+const DEFAULT_STATE_DIR: &str = "/var/lib/rungd";
+/// Most feeds of one appliance: twice what the largest box encodes.
+pub const MAX_FEEDS: usize = 64;
+/// Longest feed name; it stands in URLs and file names.
+const MAX_FEED_NAME: usize = 64;
+/// Keys of one feed: one in use, one coming, and some for spare encoders.
+const MAX_KEYS: usize = 16;
+/// Addresses of one listener.
+const MAX_ADDRESSES: usize = 16;
+/// Largest file read: 64 feeds with long ladders are under 200 kB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Most files in `conf.d`.
+const MAX_FILES: usize = 256;
+const WORKER_PROGRAM: &str = "rungd-worker";
+/// Any of the execute bits.
+const EXECUTABLE: u32 = 0o111;
+
+impl Config {
+    /// Reads and checks the configuration at `path` with its `conf.d`, and the files it points to. Blocks on the disk.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigFaults> {
+        let (sources, mut faults) = sources(path);
+        if sources.is_empty() {
+            return Err(ConfigFaults { faults });
+        }
+        let config = read(&sources);
+        if faults.is_empty() {
+            return config;
+        }
+        faults.extend(config.err().into_iter().flat_map(|error| error.faults));
+        Err(ConfigFaults { faults })
+    }
+}
+
+/// The file and its `conf.d`, with what could not be read. Nothing without the file itself.
+fn sources(path: &Path) -> (Vec<Source>, Vec<Fault>) {
+    let mut faults = Vec::new();
+    let fault = |file: &Path, rule: String| Fault {
+        file: file.to_owned(),
+        line: None,
+        key: String::new(),
+        value: None,
+        rule,
+    };
+    let mut sources = Vec::new();
+    match read_bounded(path) {
+        Ok(text) => sources.push(Source { file: path.to_owned(), text }),
+        Err(rule) => return (sources, vec![fault(path, rule)]),
+    }
+    let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (sources, faults),
+        Err(error) => {
+            faults.push(fault(&folder, format!("cannot be read: {error}")));
+            return (sources, faults);
+        }
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|file| {
+            let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+            !hidden && file.extension().is_some_and(|extension| extension == "toml")
+        })
+        .take(MAX_FILES + 1)
+        .collect();
+    if files.len() > MAX_FILES {
+        faults.push(fault(&folder, format!("holds more than {MAX_FILES} files")));
+        return (sources, faults);
+    }
+    files.sort();
+    for file in files {
+        match read_bounded(&file) {
+            Ok(text) => sources.push(Source { file, text }),
+            Err(rule) => faults.push(fault(&file, rule)),
+        }
+    }
+    (sources, faults)
+}
+
+fn read_bounded(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
+        return Err(format!("is longer than {MAX_FILE_BYTES} bytes"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
+}
+
+/// The configuration in `sources`, the first of which is the main file.
+fn read(sources: &[Source]) -> Result<Config, ConfigFaults> {
+    let walk = Walk::new(sources);
+    let mut top = walk.top();
+    let state_dir = top.path("state_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
+    if state_dir.exists() && !state_dir.is_dir() {
+        top.fault("state_dir", "is there already, and no folder");
+    }
+    let log = log(top.section("log"));
+    let mut ingest_section = top.section("ingest");
+    let mut http_section = top.section("http");
+    let ingest = ingest(&mut ingest_section);
+    let http = http(&mut http_section);
+    one_listener_a_port(&ingest, &mut ingest_section, &http, &mut http_section);
+    ingest_section.finish();
+    http_section.finish();
+    let worker = worker(top.section("worker"));
+    let archive = archive(top.section("archive"));
+    let ladders = ladders::read_all(&mut top);
+    let feeds = feeds(&mut top, &ladders);
+    top.finish();
+    walk.faults()?;
+    Ok(Config { state_dir, log, ingest, http, worker, archive, feeds })
+}
+
+fn log(mut section: Section<'_>) -> Log {
+    let format = section.get("format", word(&["text", "json"]));
+    let level = section.get("level", |value| {
+        let level = string(value, "a level")?;
+        match tracing_subscriber::EnvFilter::try_new(level) {
+            Ok(_) if !level.is_empty() => Ok(level.to_owned()),
+            _ => Err("is neither error, warn, info, debug, trace nor such with parts, as \"info,appliance::ingest=debug\"".into()),
+        }
+    });
+    section.finish();
+    Log {
+        format: if format.as_deref() == Some("json") { LogFormat::Json } else { LogFormat::Text },
+        level: level.unwrap_or_else(|| "info".to_owned()),
+    }
+}
+
+fn ingest(section: &mut Section<'_>) -> Ingest {
+    let allow_plain = section.get("allow_plain_rtmp", boolean).unwrap_or(false);
+    let rtmp = section.list("rtmp", 0..=MAX_ADDRESSES, "addresses", address);
+    let rtmp = rtmp.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 1935))]);
+    if let Some(index) = rtmp.iter().position(|address| !address.ip().is_loopback() && !allow_plain) {
+        section.fault_item(
+            "rtmp",
+            index,
+            "is not loopback: stream keys and programme would cross the network in the clear; use rtmps, or say \
+             allow_plain_rtmp = true",
+        );
+    }
+    let rtmps = section.list("rtmps", 0..=MAX_ADDRESSES, "addresses", address).unwrap_or_default();
+    let tls = tls(section);
+    if !rtmps.is_empty() && !section.has("tls_certificate") && !section.has("tls_key") {
+        section.fault("rtmps", "needs tls_certificate and tls_key");
+    }
+    let application = section.get("application", |value| {
+        let name = string(value, "a name")?;
+        let charset = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        match charset && (1..=64).contains(&name.len()) {
+            true => Ok(name.to_owned()),
+            false => Err("is not 1 to 64 of a-z A-Z 0-9 - _".into()),
+        }
+    });
+    Ingest {
+        rtmp,
+        rtmps,
+        tls,
+        application: application.unwrap_or_else(|| "live".to_owned()),
+        max_connections: section.get("max_connections", integer(1..=10_000)).unwrap_or(256),
+        handshake_timeout: seconds(section, "handshake_timeout", 1, 60, 10),
+        publish_timeout: seconds(section, "publish_timeout", 1, 60, 10),
+        idle_timeout: seconds(section, "idle_timeout", 2, 300, 20),
+        refusals_per_minute: section.get("refusals_per_minute", integer(1..=10_000)).unwrap_or(30),
+        limits: source_limits(section.section("limits")),
+    }
+}
+
+fn source_limits(mut section: Section<'_>) -> SourceLimits {
+    let key_frames = duration(Duration::from_millis(500)..=Duration::from_secs(60));
+    let limits = SourceLimits {
+        max_width: section.get("max_width", integer(64..=8192)).unwrap_or(4096),
+        max_height: section.get("max_height", integer(64..=8192)).unwrap_or(2304),
+        max_frame_rate: section
+            .get("max_frame_rate", integer(1..=media::frame_rate::MAX_FRAMES_PER_SECOND))
+            .unwrap_or(60),
+        max_bit_rate: section.get("max_bit_rate", bit_rate(100_000..=1_000_000_000)).unwrap_or(60_000_000),
+        max_key_frame_interval: section
+            .get("max_key_frame_interval", key_frames)
+            .unwrap_or(Duration::from_secs(10)),
+        max_channels: section.get("max_channels", integer(1..=8)).unwrap_or(6),
+    };
+    section.finish();
+    limits
+}
+
+fn http(section: &mut Section<'_>) -> Http {
+    let listen = section.list("listen", 1..=MAX_ADDRESSES, "addresses", address);
+    let tls = tls(section);
+    let max_connections = section.get("max_connections", integer(1..=1_000_000)).unwrap_or(10_000);
+    let allow_origin = section.get("allow_origin", |value| {
+        let origin = string(value, "an origin")?;
+        let host =
+            origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
+        let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+        match origin == "*" || (plain && !host.is_empty()) {
+            true => Ok(origin.to_owned()),
+            false => {
+                Err("is neither \"*\" nor one origin without a path, such as \"https://tv.example\"".into())
+            }
+        }
+    });
+    Http {
+        listen: listen.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8080))]),
+        tls,
+        max_connections,
+        allow_origin: allow_origin.unwrap_or_else(|| "*".to_owned()),
+    }
+}
+
+fn worker(mut section: Section<'_>) -> Worker {
+    let given = section.path("program");
+    let beside = || std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(WORKER_PROGRAM)));
+    let program = given.or_else(beside).unwrap_or_else(|| PathBuf::from(WORKER_PROGRAM));
+    if section.sound(&["program"]) {
+        let rule = match fs::metadata(&program) {
+            Err(error) => Some(format!("cannot be run: {}: {error}", program.display())),
+            Ok(found) if !found.is_file() => Some(format!("cannot be run: {} is no file", program.display())),
+            Ok(found) if found.permissions().mode() & EXECUTABLE == 0 => {
+                Some(format!("cannot be run: {} is not executable", program.display()))
+            }
+            Ok(_) => None,
+        };
+        if let Some(rule) = rule {
+            section.fault("program", rule);
+        }
+    }
+    let worker = Worker {
+        program,
+        start_timeout: seconds(&mut section, "start_timeout", 1, 120, 10),
+        hang_timeout: seconds(&mut section, "hang_timeout", 1, 300, 10),
+        finish_timeout: seconds(&mut section, "finish_timeout", 1, 300, 10),
+    };
+    section.finish();
+    worker
+}
+
+fn archive(mut section: Section<'_>) -> Archive {
+    let ages = Duration::from_secs(60)..=Duration::from_secs(3660 * 86_400);
+    let archive = Archive {
+        enabled: section.get("enabled", boolean).unwrap_or(true),
+        max_age: section
+            .get("max_age", duration_or_unlimited(ages))
+            .unwrap_or(Some(Duration::from_secs(7 * 86_400))),
+        max_bytes: section.get("max_bytes", bytes_or_unlimited(100_000_000)).unwrap_or(Some(100_000_000_000)),
+    };
+    section.finish();
+    archive
+}
+
+fn feeds(top: &mut Section<'_>, ladders: &BTreeMap<String, Option<media::Ladder>>) -> Vec<Feed> {
+    let mut sections = top.named("feed");
+    if sections.len() > MAX_FEEDS {
+        top.fault(
+            "feed",
+            Broken::secret(format!("has {} feeds, allowed are up to {MAX_FEEDS}", sections.len())),
+        );
+        sections.truncate(MAX_FEEDS);
+    }
+    let public: Vec<(KeyHash, String)> =
+        sections.iter().map(|(name, _)| (KeyHash::of(name.as_bytes()), name.clone())).collect();
+    let mut taken: Vec<(KeyHash, String)> = Vec::new();
+    let mut feeds = Vec::with_capacity(sections.len());
+    for (name, mut section) in sections {
+        if let Err(rule) = ladders::check_name(&name, MAX_FEED_NAME) {
+            section.fault_whole(format!("the name {rule}"));
+        }
+        let key_hashes = keys(&mut section, &name, &public, &mut taken);
+        let feed = feed(&mut section, name, key_hashes, ladders);
+        section.finish();
+        feeds.extend(feed);
+    }
+    feeds
+}
+
+fn keys(
+    section: &mut Section<'_>,
+    feed: &str,
+    public: &[(KeyHash, String)],
+    taken: &mut Vec<(KeyHash, String)>,
+) -> Vec<KeyHash> {
+    if !section.has("keys") {
+        section.fault(
+            "keys",
+            format!("missing: 1 to {MAX_KEYS} hashes of stream keys, as \"rungd keys\" prints them"),
+        );
+    }
+    let hash = |value: &Value| match value {
+        Value::String(text) => text.parse::<KeyHash>().map_err(|error| Broken::secret(error.to_string())),
+        other => Err(Broken::secret(format!("is {}, not the hash of a stream key in quotes", other.kind()))),
+    };
+    let hashes = section.list("keys", 1..=MAX_KEYS, "key hashes", hash).unwrap_or_default();
+    if !section.sound(&["keys"]) {
+        return hashes;
+    }
+    for (index, hash) in hashes.iter().enumerate() {
+        if let Some((_, name)) = public.iter().find(|(name, _)| name == hash) {
+            let rule = format!("is the hash of the feed name \"{name}\", which stands in every viewer's URL");
+            section.fault_item("keys", index, Broken::secret(rule));
+        }
+        match taken.iter().find(|(other, _)| other == hash) {
+            Some((_, other)) => {
+                let rule = format!("is the key of feed \"{other}\" already; a key belongs to one feed, once");
+                section.fault_item("keys", index, Broken::secret(rule));
+            }
+            None => taken.push((hash.clone(), feed.to_owned())),
+        }
+    }
+    hashes
+}
+
+fn feed(
+    section: &mut Section<'_>,
+    name: String,
+    key_hashes: Vec<KeyHash>,
+    ladders: &BTreeMap<String, Option<media::Ladder>>,
+) -> Option<Feed> {
+    let title = section.get("title", text(120)).unwrap_or_else(|| name.clone());
+    let ladder = ladders::of_feed(section, ladders);
+    let frame_rate: Option<FrameRate> = section.get("frame_rate", frame_rate);
+    let segments = Duration::from_secs(1)..=Duration::from_secs(10);
+    let segment_duration = section.get("segment", duration(segments)).unwrap_or(Duration::from_secs(2));
+    let chunks = Duration::from_millis(100)..=Duration::from_secs(10);
+    let chunk_duration = section.get("chunk", duration(chunks)).unwrap_or(Duration::from_millis(500));
+    let windows = Duration::from_secs(3)..=Duration::from_secs(3600);
+    let window = section.get("window", duration(windows)).unwrap_or(Duration::from_secs(60));
+    if section.sound(&["segment", "chunk"]) && chunk_duration > segment_duration {
+        let rule = format!("is longer than a segment, which is {}", written(segment_duration));
+        section.fault("chunk", rule);
+    }
+    if section.sound(&["segment", "window"]) && window < segment_duration * 3 {
+        let rule = format!("is under 3 segments of {}, with which players stall", written(segment_duration));
+        section.fault("window", rule);
+    }
+    if let Some(rate) = frame_rate.filter(|_| section.sound(&["segment", "chunk"])) {
+        let real = Cadence::new(rate, segment_duration, chunk_duration).segment_duration().to_duration();
+        if real > segment_duration * 3 / 2 {
+            let rule = format!(
+                "makes segments of {} where {} is aimed at: segments hold a whole number of frames and of 90 kHz ticks; \
+                 use a standard rate",
+                written(real),
+                written(segment_duration)
+            );
+            section.fault("frame_rate", rule);
+        }
+    }
+    let ladder = ladder?;
+    Some(Feed { name, title, key_hashes, ladder, frame_rate, segment_duration, chunk_duration, window })
+}
+
+/// A length of time in whole seconds of `least` to `most`, by default `default`.
+fn seconds(section: &mut Section<'_>, key: &'static str, least: u64, most: u64, default: u64) -> Duration {
+    let bounds = Duration::from_secs(least)..=Duration::from_secs(most);
+    section.get(key, duration(bounds)).unwrap_or(Duration::from_secs(default))
+}
+
+/// `tls_certificate` and `tls_key` of a section, read and checked against each other.
+fn tls(section: &mut Section<'_>) -> Option<TlsFiles> {
+    let certificate = section.path("tls_certificate");
+    let key = section.path("tls_key");
+    match (section.has("tls_certificate"), section.has("tls_key")) {
+        (true, false) => section.fault("tls_certificate", "needs tls_key beside it"),
+        (false, true) => section.fault("tls_key", "needs tls_certificate beside it"),
+        _ => {}
+    }
+    let files = TlsFiles { certificate: certificate?, key: key? };
+    let chain = read_bounded(&files.certificate).and_then(|pem| {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        match chain {
+            Ok(chain) if chain.is_empty() => Err("holds no certificate in PEM".to_owned()),
+            chain => chain.map_err(|error| format!("is not PEM: {error}")),
+        }
+    });
+    let private = read_bounded(&files.key).and_then(|pem| {
+        PrivateKeyDer::from_pem_slice(pem.as_bytes())
+            .map_err(|error| format!("holds no private key in PEM: {error}"))
+    });
+    if let Err(rule) = &chain {
+        section.fault("tls_certificate", rule.clone());
+    }
+    if let Err(rule) = &private {
+        section.fault("tls_key", rule.clone());
+    }
+    if let (Ok(chain), Ok(private)) = (chain, private)
+        && let Err(error) = server_config(chain, private)
+    {
+        section.fault("tls_certificate", format!("cannot be used with tls_key: {error}"));
+    }
+    Some(files)
+}
+
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<rustls::ServerConfig, rustls::Error> {
+    rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+}
+
+/// Faults the second of two addresses that cannot both be listened on.
+fn one_listener_a_port<'w>(
+    ingest: &Ingest,
+    ingest_at: &mut Section<'w>,
+    http: &Http,
+    http_at: &mut Section<'w>,
+) {
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    for (key, name, addresses) in [
+        ("rtmp", "ingest.rtmp", &ingest.rtmp),
+        ("rtmps", "ingest.rtmps", &ingest.rtmps),
+        ("listen", "http.listen", &http.listen),
+    ] {
+        let section: &mut Section<'w> = if key == "listen" { http_at } else { ingest_at };
+        let sound = section.sound(&[key]);
+        for (index, address) in addresses.iter().enumerate() {
+            if let Some((other, at)) = taken.iter().find(|(_, other)| overlap(*other, *address))
+                && sound
+            {
+                section.fault_item(key, index, format!("is taken by {other}, which listens on {at}"));
+            }
+            taken.push((name, *address));
+        }
+    }
+}
+
+/// Whether two listeners would be in each other's way. `[::]` takes IPv4 as well (ipv6(7), `IPV6_V6ONLY`); port 0 is
+/// any free one.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |a: SocketAddr, b: SocketAddr| a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+}
+
+#[cfg(test)]
+mod tests;
