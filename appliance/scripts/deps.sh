@@ -24,7 +24,7 @@ build_packages="build-essential pkg-config clang libclang-dev libavcodec-dev lib
 demo_packages="ffmpeg openssl curl fonts-dejavu-core iproute2 procps ca-certificates"
 # Independent clients: GStreamer publishes, Chromium plays. Python carries one more ffmpeg.
 test_packages="chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav"
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking"
 
 case "$purpose" in
   build) wanted="$build_packages" ;;

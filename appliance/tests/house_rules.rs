@@ -1,4 +1,5 @@
 //! House rules that a machine can hold: the shape of files, the changelog, links in documents, licences.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

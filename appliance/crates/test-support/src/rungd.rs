@@ -1,0 +1,361 @@
+//! The real daemon, on free ports, in a folder of its own.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::http;
+use crate::mpd::Manifest;
+use crate::process::Process;
+use crate::wait::{poll, wait_until};
+
+/// Longest time from its start to listening, and from SIGTERM to its end.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// Longest time from a publisher's start to listed segments. Far over the figure that the product must reach, which a
+/// test of its own measures: a busy machine is no fault.
+const LIVE_DEADLINE: Duration = Duration::from_secs(40);
+
+/// How a daemon is to be set up.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    feeds: Vec<FeedSetup>,
+    ingest: Vec<String>,
+    other: Vec<String>,
+}
+
+/// How one feed is to be set up. Small pictures and short segments, so that many fit on two cores.
+#[derive(Debug, Clone)]
+pub struct FeedSetup {
+    name: String,
+    rungs: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl FeedSetup {
+    /// A feed with two rungs, 320x180 and 160x90, and segments of about 1 s.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), rungs: Vec::new(), lines: Vec::new() }
+            .line("segment = \"1s\"")
+            .line("chunk = \"500ms\"")
+    }
+
+    /// Adds a rung; without any there are two.
+    #[must_use]
+    pub fn rung(mut self, name: &str, size: &str, bit_rate: &str) -> Self {
+        self.rungs.push(format!("{{ name = \"{name}\", size = \"{size}\", bit_rate = \"{bit_rate}\" }}"));
+        self
+    }
+
+    /// Adds a line, in place of one for the same key.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        let key = |l: &str| l.split('=').next().unwrap_or_default().trim().to_owned();
+        self.lines.retain(|other| key(other) != key(line));
+        self.lines.push(line.to_owned());
+        self
+    }
+
+    fn toml(&self) -> String {
+        let default_rungs =
+            || Self::new("").rung("180p", "320x180", "200k").rung("90p", "160x90", "60k").rungs;
+        let rungs = if self.rungs.is_empty() { default_rungs() } else { self.rungs.clone() };
+        let hash = Sha256::new()
+            .chain_update(b"rungd stream key v1\0")
+            .chain_update(stream_key(&self.name))
+            .finalize();
+        let hex = hash.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        let (name, rungs, lines) = (&self.name, rungs.join(",\n  "), self.lines.join("\n"));
+        format!(
+            "\n[ladder.for-{name}]\npreset = \"veryfast\"\nrungs = [\n  {rungs}\n]\n\n[feed.{name}]\nkeys = \
+             [\"sha256:{hex}\"]\nladder = \"for-{name}\"\n{lines}\n"
+        )
+    }
+}
+
+/// The stream key of a test's feed.
+#[must_use]
+pub fn stream_key(feed: &str) -> String {
+    format!("secret-of-{feed}-0123456789")
+}
+
+impl Setup {
+    /// One feed of the given name, as [`FeedSetup::new`] makes it.
+    #[must_use]
+    pub fn one_feed(name: &str) -> Self {
+        Self::default().feed(FeedSetup::new(name))
+    }
+
+    /// Adds a feed.
+    #[must_use]
+    pub fn feed(mut self, feed: FeedSetup) -> Self {
+        self.feeds.push(feed);
+        self
+    }
+
+    /// Adds a line to `[ingest]`.
+    #[must_use]
+    pub fn ingest(mut self, line: &str) -> Self {
+        self.ingest.push(line.to_owned());
+        self
+    }
+
+    /// Adds a section, as it stands in the file.
+    #[must_use]
+    pub fn section(mut self, text: &str) -> Self {
+        self.other.push(text.to_owned());
+        self
+    }
+
+    /// Starts the daemon.
+    ///
+    /// # Panics
+    /// Where it does not listen within a deadline.
+    #[must_use]
+    pub fn start(&self) -> Rungd {
+        let folder = tempfile::Builder::new().prefix("rungd-test-").tempdir().unwrap();
+        make_certificate(folder.path());
+        self.start_in(folder)
+    }
+
+    fn start_in(&self, folder: TempDir) -> Rungd {
+        let config = folder.path().join("rungd.toml");
+        let feeds: String = self.feeds.iter().map(FeedSetup::toml).collect();
+        let text = format!(
+            "state_dir = \"state\"\n\n[ingest]\nrtmp = [\"127.0.0.1:0\"]\nrtmps = [\"127.0.0.1:0\"]\n\
+             tls_certificate = \"certificate.pem\"\ntls_key = \"key.pem\"\napplication = \"live\"\n{}\n\n\
+             [http]\nlisten = [\"127.0.0.1:0\"]\n\n{}\n{feeds}",
+            self.ingest.join("\n"),
+            self.other.join("\n"),
+        );
+        std::fs::write(&config, &text).unwrap();
+        let state = folder.path().join("state");
+        std::fs::create_dir_all(&state).unwrap();
+        let mut command = Command::new(binary("rungd"));
+        command.arg("serve").arg("--config").arg(&config).env("RUST_BACKTRACE", "1");
+        let mut process = Process::start("rungd", &mut command, &folder.path().join("rungd.log"));
+        let runtime_file = state.join("rungd.json");
+        let pid = u64::from(process.pid());
+        let addresses = poll(START_DEADLINE, || {
+            assert!(
+                process.is_running(),
+                "rungd ended at its start; configuration:\n{text}\n{}",
+                process.log()
+            );
+            let written: Value = serde_json::from_slice(&std::fs::read(&runtime_file).ok()?).ok()?;
+            (written["pid"].as_u64() == Some(pid)).then_some(written)
+        });
+        let Some(addresses) = addresses else {
+            panic!("rungd did not listen within {START_DEADLINE:?}:\n{}", process.log());
+        };
+        let address = |kind: &str| -> SocketAddr {
+            let text =
+                addresses[kind][0].as_str().unwrap_or_else(|| panic!("no {kind} address in {addresses}"));
+            text.parse().unwrap()
+        };
+        Rungd {
+            http: address("http"),
+            rtmp: address("rtmp"),
+            rtmps: address("rtmps"),
+            setup: self.clone(),
+            process,
+            folder,
+        }
+    }
+}
+
+/// A running daemon; it ends with the test.
+#[derive(Debug)]
+pub struct Rungd {
+    /// Where it serves HTTP.
+    pub http: SocketAddr,
+    /// Where it takes plain RTMP.
+    pub rtmp: SocketAddr,
+    /// Where it takes RTMPS.
+    pub rtmps: SocketAddr,
+    setup: Setup,
+    // Before the folder, so that it has ended when its files go.
+    process: Process,
+    folder: TempDir,
+}
+
+impl Rungd {
+    /// The URL of `path`, which begins with a slash.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    /// Where a feed is published over plain RTMP, its key at the end.
+    #[must_use]
+    pub fn rtmp_url(&self, feed: &str) -> String {
+        format!("rtmp://{}/live/{}", self.rtmp, stream_key(feed))
+    }
+
+    /// Where a feed is published over RTMPS, its key at the end.
+    #[must_use]
+    pub fn rtmps_url(&self, feed: &str) -> String {
+        format!("rtmps://{}/live/{}", self.rtmps, stream_key(feed))
+    }
+
+    /// The DASH manifest of a feed.
+    #[must_use]
+    pub fn mpd_url(&self, feed: &str) -> String {
+        self.url(&format!("/live/{feed}/manifest.mpd"))
+    }
+
+    /// The HLS master playlist of a feed.
+    #[must_use]
+    pub fn hls_url(&self, feed: &str) -> String {
+        self.url(&format!("/live/{feed}/master.m3u8"))
+    }
+
+    /// Where it keeps its state.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// A folder for the test's own files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The manifest of a feed, once every representation lists at least `segments`.
+    ///
+    /// # Panics
+    /// Where that is not within a deadline.
+    #[must_use]
+    pub fn wait_for_segments(&mut self, feed: &str, segments: usize) -> Manifest {
+        let url = self.mpd_url(feed);
+        let nominal = Duration::from_secs(u64::try_from(segments).unwrap() * 2);
+        let found = poll(LIVE_DEADLINE + nominal, || {
+            assert!(self.process.is_running(), "rungd has ended");
+            Manifest::fetch(&url).filter(|manifest| manifest.fewest_segments() >= segments)
+        });
+        found.unwrap_or_else(|| {
+            let now = http::request("GET", &url, &[]).map(|answer| answer.text());
+            panic!(
+                "{feed} did not list {segments} segments in {:?}; {url} says {now:?}",
+                LIVE_DEADLINE + nominal
+            )
+        })
+    }
+
+    /// What `/api/v1/feeds` says of a feed.
+    ///
+    /// # Panics
+    /// Where it does not know the feed.
+    #[must_use]
+    pub fn feed(&self, name: &str) -> Value {
+        let answer = http::get(&self.url("/api/v1/feeds")).json();
+        let list = answer.as_array().or_else(|| answer["feeds"].as_array()).expect("a list of feeds");
+        list.iter()
+            .find(|feed| feed["name"] == name)
+            .unwrap_or_else(|| panic!("no feed {name} in {answer}"))
+            .clone()
+    }
+
+    /// Waits for a feed to be in one of the given states.
+    ///
+    /// # Panics
+    /// Where that is not within `deadline`.
+    pub fn wait_for_state(&self, name: &str, deadline: Duration, states: &[&str]) -> Value {
+        let what = format!("{name} to be {states:?}");
+        wait_until(deadline, &what, || {
+            let feed = self.feed(name);
+            states.iter().any(|state| feed["state"] == *state).then_some(feed)
+        })
+    }
+
+    /// The value of a metric; `labels` are parts that its line must have. The sum, where several lines match.
+    #[must_use]
+    pub fn metric(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        let text = http::get(&self.url("/metrics")).text();
+        let of_name = |line: &&str| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
+        };
+        let values: Vec<f64> =
+            text.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Asks it to end, and gives its exit status.
+    ///
+    /// # Panics
+    /// Where it does not end within a deadline.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.process.terminate(STOP_DEADLINE)
+    }
+
+    /// Its process number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Starts it again on the same state, with the same configuration; ports differ. It must have been stopped.
+    #[must_use]
+    pub fn start_again(self) -> Self {
+        let Self { setup, process, folder, .. } = self;
+        drop(process);
+        setup.start_in(folder)
+    }
+}
+
+/// A binary of this workspace, beside the running test's own.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+    for needed in [name, "rungd-worker"] {
+        let path = folder.join(needed);
+        assert!(path.is_file(), "{} is not built: cargo build --workspace --bins", path.display());
+    }
+    folder.join(name)
+}
+
+/// A self-signed certificate for localhost, as `make demo` makes one.
+fn make_certificate(folder: &Path) {
+    let output = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(folder)
+        .output()
+        .expect("openssl runs; make deps installs it");
+    assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+}
