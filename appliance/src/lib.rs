@@ -14,6 +14,7 @@
 //! - [`supervisor`]: spawns workers and speaks `worker-protocol` with them.
 //! - [`store`]: segments: the live window in memory, the archive behind it, the catalogue.
 //! - [`serve`]: HTTP: media, manifests, the page, the API, health and metrics.
+//! - [`tls`]: certificates, for ingest and HTTP alike.
 //! - [`telemetry`]: logs, rate limits on them, and the registry that each part's `metrics.rs` registers with.
 //! - [`clock`]: the one file that reads the clock.
 //!
@@ -30,3 +31,4 @@ pub mod serve;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tls;
