@@ -62,51 +62,50 @@ pub fn master(window: &Window) -> Result<String, HlsError> {
     if window.tracks.is_empty() {
         return Err(HlsError::NoTracks);
     }
-    let sound = || window.tracks.iter().filter(|track| matches!(track.kind, WindowTrackKind::Audio { .. }));
+    let is_sound = |track: &&WindowTrack| matches!(track.kind, WindowTrackKind::Audio { .. });
+    let (sound, pictures): (Vec<_>, Vec<_>) = window.tracks.iter().partition(is_sound);
     let mut out = String::new();
     writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS")?;
-
-    let mut variants = 0;
-    for track in &window.tracks {
-        let WindowTrackKind::Video { size, frame_rate } = track.kind else { continue };
-        variants += 1;
-        // A variant's rates and codecs are those of the rung together with the most demanding sound (4.3.4.2).
-        let loudest = sound().max_by_key(|audio| audio.peak_bit_rate);
-        let peak = peak(track).saturating_add(loudest.map_or(0, peak));
-        let mean = mean(track).saturating_add(loudest.map_or(0, mean));
-        let mut codecs = vec![track.codecs.as_str()];
-        for audio in sound() {
-            if !codecs.contains(&audio.codecs.as_str()) {
-                codecs.push(&audio.codecs);
-            }
+    if pictures.is_empty() {
+        for track in sound {
+            variant(&mut out, track, &[])?;
         }
-        write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={mean}")?;
-        write!(
-            out,
-            ",CODECS={},RESOLUTION={size},FRAME-RATE={:.3}",
-            quoted(&codecs.join(",")),
-            frame_rate.as_f64()
-        )?;
-        if loudest.is_some() {
-            write!(out, ",AUDIO=\"{AUDIO_GROUP}\"")?;
-        }
-        writeln!(out, "\n{}/index.m3u8", track.name)?;
+        return Ok(out);
     }
-    for (index, track) in sound().enumerate() {
+    for (index, track) in sound.iter().enumerate() {
         let WindowTrackKind::Audio { channels, .. } = track.kind else { continue };
-        if variants == 0 {
-            let codecs = quoted(&track.codecs);
-            let (peak, mean) = (peak(track), mean(track));
-            writeln!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={mean},CODECS={codecs}")?;
-            writeln!(out, "{}/index.m3u8", track.name)?;
-            continue;
-        }
         let default = if index == 0 { "YES" } else { "NO" };
         let uri = quoted(&format!("{}/index.m3u8", track.name));
         write!(out, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME={}", quoted(&track.name))?;
         writeln!(out, ",DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{channels}\",URI={uri}")?;
     }
+    for track in pictures {
+        variant(&mut out, track, &sound)?;
+    }
     Ok(out)
+}
+
+/// `EXT-X-STREAM-INF`: rates and codecs are those of the track together with the most demanding sound (4.3.4.2).
+fn variant(out: &mut String, track: &WindowTrack, sound: &[&WindowTrack]) -> Result<(), HlsError> {
+    let beside = sound.iter().max_by_key(|audio| peak(audio));
+    let peak_rate = peak(track).saturating_add(beside.map_or(0, |audio| peak(audio)));
+    let mean_rate = mean(track).saturating_add(beside.map_or(0, |audio| mean(audio)));
+    let mut codecs = vec![track.codecs.as_str()];
+    for audio in sound {
+        if !codecs.contains(&audio.codecs.as_str()) {
+            codecs.push(&audio.codecs);
+        }
+    }
+    write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak_rate},AVERAGE-BANDWIDTH={mean_rate}")?;
+    write!(out, ",CODECS={}", quoted(&codecs.join(",")))?;
+    if let WindowTrackKind::Video { size, frame_rate } = track.kind {
+        write!(out, ",RESOLUTION={size},FRAME-RATE={:.3}", frame_rate.as_f64())?;
+    }
+    if beside.is_some() {
+        write!(out, ",AUDIO=\"{AUDIO_GROUP}\"")?;
+    }
+    writeln!(out, "\n{}/index.m3u8", track.name)?;
+    Ok(())
 }
 
 /// The media playlist of a track of [`Window::tracks`], which stands at `{name}/index.m3u8` beside the master playlist.
@@ -180,3 +179,6 @@ fn quoted(text: &str) -> String {
     let text: String = text.chars().filter(|c| *c != '"' && !c.is_control()).collect();
     format!("\"{text}\"")
 }
+
+#[cfg(test)]
+mod tests;

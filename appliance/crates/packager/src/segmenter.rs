@@ -9,6 +9,8 @@ use media::{MediaTime, SegmentNumber};
 use crate::cmaf::{Chunk, CmafError};
 
 mod audio;
+#[cfg(test)]
+mod tests;
 mod video;
 
 pub use audio::{AudioGrid, AudioSegmenter};

@@ -77,3 +77,6 @@ pub struct WindowSegment {
     /// Its size in bytes.
     pub bytes: u64,
 }
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -1,0 +1,166 @@
+use dash_mpd_core::{AdaptationSet, MPD, SegmentTemplate};
+use media::{MediaTime, Timescale};
+use proptest::prelude::*;
+
+use super::*;
+use crate::window::sample;
+
+fn read(window: &Window) -> MPD {
+    let xml = mpd(window).unwrap();
+    dash_mpd_core::parse(&xml).unwrap_or_else(|error| panic!("{error}\n{xml}"))
+}
+
+fn template_of(set: &AdaptationSet, representation: usize) -> &SegmentTemplate {
+    set.representations[representation].SegmentTemplate.as_ref().unwrap()
+}
+
+/// Start and duration of each segment as a player works them out.
+fn times(template: &SegmentTemplate) -> Vec<(u64, u64, u64)> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    for s in &template.SegmentTimeline.as_ref().unwrap().segments {
+        at = s.t.unwrap_or(at);
+        for _ in 0..=s.r.unwrap_or(0) {
+            let number = template.startNumber.unwrap() + u64::try_from(out.len()).unwrap();
+            out.push((number, at, s.d));
+            at += s.d;
+        }
+    }
+    out
+}
+
+#[test]
+fn a_live_manifest_says_all_that_a_player_asks() {
+    let window = sample::window(true, 5, 35);
+    let mpd = read(&window);
+    assert_eq!(mpd.mpdtype.as_deref(), Some("dynamic"));
+    assert_eq!(mpd.availabilityStartTime.unwrap().timestamp_millis(), 1_795_230_900_250);
+    assert_eq!(mpd.publishTime.unwrap().timestamp_millis(), 1_795_230_950_000);
+    assert_eq!(mpd.minimumUpdatePeriod, Some(Duration::from_millis(2002)));
+    assert_eq!(mpd.timeShiftBufferDepth, Some(Duration::from_secs(60)));
+    assert_eq!(mpd.suggestedPresentationDelay, Some(Duration::from_millis(6006)));
+    assert_eq!(mpd.mediaPresentationDuration, None);
+    assert_eq!(mpd.UTCTiming[0].schemeIdUri, "urn:mpeg:dash:utc:http-iso:2014");
+    assert_eq!(mpd.UTCTiming[0].value.as_deref(), Some("/time"));
+    let longest = window.tracks[2].segments.iter().map(|s| s.duration.to_duration()).max();
+    assert_eq!(mpd.maxSegmentDuration, longest, "an audio segment is the longest");
+
+    let sets = &mpd.periods[0].adaptations;
+    assert_eq!(sets.len(), 2);
+    let (video, audio) = (&sets[0], &sets[1]);
+    assert_eq!((video.contentType.as_deref(), video.mimeType.as_deref()), (Some("video"), Some("video/mp4")));
+    assert_eq!((video.maxWidth, video.maxHeight), (Some(1280), Some(720)));
+    assert_eq!(video.par.as_deref(), Some("16:9"));
+    assert_eq!((video.segmentAlignment, video.startWithSAP), (Some(true), Some(1)));
+    let rung = &video.representations[1];
+    assert_eq!(rung.id.as_deref(), Some("480p"));
+    assert_eq!((rung.width, rung.height, rung.bandwidth), (Some(854), Some(480), Some(1_000_000)));
+    assert_eq!(rung.frameRate.as_deref(), Some("15000/1001"));
+    assert_eq!((rung.sar.as_deref(), rung.codecs.as_deref()), (Some("1:1"), Some("avc1.64001f")));
+    let sound = &audio.representations[0];
+    assert_eq!(sound.audioSamplingRate.as_deref(), Some("44100"));
+    assert_eq!(sound.AudioChannelConfiguration[0].value.as_deref(), Some("2"));
+    let template = template_of(audio, 0);
+    assert_eq!(template.media.as_deref(), Some("20261121T031500Z/$RepresentationID$/$Number$.m4s"));
+    assert_eq!(template.initialization.as_deref(), Some("20261121T031500Z/$RepresentationID$/init.mp4"));
+}
+
+#[test]
+fn every_time_is_that_of_its_segment() {
+    let window = sample::window(true, 5, 35);
+    let mpd = read(&window);
+    let sets = &mpd.periods[0].adaptations;
+    let templates = [template_of(&sets[0], 0), template_of(&sets[0], 1), template_of(&sets[1], 0)];
+    for (track, template) in window.tracks.iter().zip(templates) {
+        assert_eq!(template.timescale, Some(u64::from(track.timescale.get())));
+        let ticks = |time: MediaTime| u64::try_from(time.ticks()).unwrap();
+        let listed = track.segments.iter().map(|s| (s.number.0, ticks(s.start), ticks(s.duration)));
+        assert_eq!(times(template), listed.collect::<Vec<_>>());
+    }
+    let lengths: std::collections::BTreeSet<_> = times(templates[2]).iter().map(|s| s.2).collect();
+    assert_eq!(lengths.len(), 2, "audio segments differ by a frame");
+    assert_eq!(
+        templates[0].SegmentTimeline.as_ref().unwrap().segments.len(),
+        1,
+        "equal segments share an entry"
+    );
+}
+
+#[test]
+fn an_ended_presentation_is_static() {
+    let mut window = sample::window(false, 1, 4);
+    window.media_base = String::new();
+    let mpd = read(&window);
+    assert_eq!(mpd.mpdtype.as_deref(), Some("static"));
+    let last = window.tracks[2].segments[2];
+    assert_eq!(mpd.mediaPresentationDuration, Some(last.start.plus(last.duration).to_duration()));
+    assert!(mpd.availabilityStartTime.is_none() && mpd.publishTime.is_none() && mpd.UTCTiming.is_empty());
+    assert!(mpd.minimumUpdatePeriod.is_none() && mpd.timeShiftBufferDepth.is_none());
+    assert!(mpd.suggestedPresentationDelay.is_none());
+    let template = template_of(&mpd.periods[0].adaptations[0], 0);
+    assert_eq!(template.media.as_deref(), Some("$RepresentationID$/$Number$.m4s"));
+}
+
+#[test]
+fn sound_alone_and_pictures_alone() {
+    let mut window = sample::window(true, 1, 3);
+    let sound = window.tracks.split_off(2);
+    let pictures = read(&window);
+    assert_eq!(pictures.periods[0].adaptations.len(), 1);
+    window.tracks = sound;
+    assert_eq!(read(&window).periods[0].adaptations[0].contentType.as_deref(), Some("audio"));
+    window.tracks.clear();
+    assert!(matches!(mpd(&window), Err(DashError::NoTracks)));
+}
+
+#[test]
+fn what_cannot_be_listed_is_named() {
+    let mut window = sample::window(true, 1, 4);
+    window.tracks[1].segments.remove(1);
+    assert_eq!(mpd(&window).unwrap_err().to_string(), "track 480p lists segment 3 where 2 should be");
+    window.tracks[1].segments.clear();
+    assert_eq!(mpd(&window).unwrap_err().to_string(), "track 480p lists no segments");
+    let mut window = sample::window(true, 1, 4);
+    window.tracks[0].segments[0].start = MediaTime::new(-1, Timescale::VIDEO);
+    assert!(matches!(mpd(&window), Err(DashError::Times { .. })));
+}
+
+#[test]
+fn a_time_that_does_not_follow_is_written_out() {
+    let mut window = sample::window(true, 1, 4);
+    let gap = MediaTime::new(90, Timescale::VIDEO);
+    window.tracks[0].segments[2].start = window.tracks[0].segments[2].start.plus(gap);
+    let mpd = read(&window);
+    assert_eq!(times(template_of(&mpd.periods[0].adaptations[0], 0))[2], (3, 2 * 180_180 + 90, 180_180));
+}
+
+#[test]
+fn durations_are_exact() {
+    assert_eq!(xs_duration(Duration::ZERO), "PT0S");
+    assert_eq!(xs_duration(Duration::from_secs(100)), "PT100S");
+    assert_eq!(xs_duration(Duration::from_millis(2002)), "PT2.002S");
+    assert_eq!(xs_duration(Duration::new(1, 1)), "PT1.000000001S");
+}
+
+#[test]
+fn an_aspect_ratio_stands_where_all_rungs_have_it() {
+    let sizes = |list: &[(u32, u32)]| {
+        picture_aspect_ratio(list.iter().map(|&(width, height)| Size { width, height }))
+    };
+    assert_eq!(sizes(&[(1920, 1080), (854, 480), (426, 240)]).as_deref(), Some("16:9"));
+    assert_eq!(sizes(&[(1920, 1080), (640, 480)]), None);
+    assert_eq!(sizes(&[(720, 576)]).as_deref(), Some("5:4"));
+}
+
+proptest! {
+    #[test]
+    fn any_title_comes_back(title in "\\PC*|[<>&\"'\\]\\[!-]{0,20}|.{0,20}") {
+        let mut window = sample::window(true, 1, 3);
+        window.title.clone_from(&title);
+        let mpd = read(&window);
+        let told = mpd.ProgramInformation[0].Title.as_ref().and_then(|title| title.content.clone()).unwrap_or_default();
+        // Readers trim white space and make one line end of every kind.
+        let plain = |text: &str| xml_text(text).replace("\r\n", "\n").replace('\r', "\n").trim().to_owned();
+        prop_assert_eq!(plain(&told), plain(&title));
+    }
+}
