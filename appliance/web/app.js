@@ -8,7 +8,7 @@ import { Controls } from './controls.js';
 import { remember, showDetail, showLinks, showPublish } from './detail.js';
 import { byId, setAttribute, setShown, setText } from './dom.js';
 import { showFeeds, showState, slowRungs } from './feeds.js';
-import { date, span } from './format.js';
+import { date, sentence, span } from './format.js';
 import { Player } from './player.js';
 import { showRecordings } from './recordings.js';
 
@@ -22,7 +22,7 @@ const PLAYER_PERIOD = 400;
 const page = {
   feeds: null,
   servers: [],
-  presentations: [],
+  presentations: null,
   clockOffset: 0,
   answeredAt: null,
   tryAgainAt: 0,
@@ -56,7 +56,9 @@ const feedsPoll = new Poll(async () => {
 const recordingsPoll = new Poll(async () => {
   page.presentations = await askPresentations();
   if (page.feeds) show();
-}, RECORDINGS_PERIOD, () => {});
+}, RECORDINGS_PERIOD, () => {
+  // The feeds' own poll tells of a daemon that does not answer.
+});
 
 function statesOf(feeds) {
   return (feeds ?? []).map((feed) => `${feed.name}:${feed.state}:${feed.presentation}`).join();
@@ -64,7 +66,7 @@ function statesOf(feeds) {
 
 function selection() {
   const parameters = new URLSearchParams(location.hash.slice(1));
-  const recording = page.presentations.find((presentation) => String(presentation.id) === parameters.get('recording'));
+  const recording = page.presentations?.find((presentation) => String(presentation.id) === parameters.get('recording'));
   if (recording) return { recording, feed: page.feeds.find((feed) => feed.name === recording.feed) ?? page.feeds[0] };
   const named = page.feeds.find((feed) => feed.name === parameters.get('feed'));
   // Without a choice, the feed that is on air is what the operator came for.
@@ -78,14 +80,13 @@ function choose(kind, value) {
 function show() {
   const none = page.feeds.length === 0;
   setShown(byId('first-run'), none);
-  setShown(byId('layout'), !none || page.presentations.length > 0);
+  setShown(byId('layout'), !none);
   showConnection();
   const live = page.feeds.filter((feed) => feed.state === 'live').length;
   setText(byId('summary'), none ? '' : `${live} of ${page.feeds.length} on air`);
   if (none) {
     player.stop();
     showPublish(byId('first-run-publish'), page.servers);
-    setShown(byId('layout'), false);
     return;
   }
   const { feed, recording } = selection();
@@ -93,12 +94,13 @@ function show() {
   showDetail(feed, page.servers, Date.now() + page.clockOffset);
   const subject = recording ?? feed;
   showLinks(byId('links'), subject.dash_url, subject.hls_url);
-  showRecordings(page.presentations, () => (selection().recording ? String(selection().recording.id) : ''), (presentation) => {
+  showRecordings(page.presentations ?? [], () => (selection().recording ? String(selection().recording.id) : ''), (presentation) => {
     choose('recording', presentation.id);
     byId('main').scrollIntoView({ block: 'start', behavior: 'smooth' });
   });
   setAttribute(document.body, 'data-mode', recording ? 'recording' : 'feed');
-  play(feed, recording);
+  // The address may name a recording that is not known yet; no other picture is to be shown before it.
+  if (recording || page.presentations || !location.hash.includes('recording=')) play(feed, recording);
   showStage();
 }
 
@@ -129,7 +131,7 @@ function showStage() {
   }
   setShown(byId('stage-back'), Boolean(recording));
   const slow = recording ? [] : slowRungs(feed).map((rung) => rung.name);
-  const problem = recording ? null : feed.problem
+  const problem = recording ? null : sentence(feed.problem)
     || (slow.length > 0 ? `This machine encodes ${slow.join(', ')} slower than real time: viewers will stall.` : null);
   setShown(byId('problem'), Boolean(problem));
   setText(byId('problem'), problem);
@@ -158,7 +160,7 @@ function overlay(feed, recording) {
   }
   if (page.phase === 'loading') return { title: 'Loading the picture', text: '', spins: true };
   if (feed.state === 'starting') return { title: 'Starting', text: 'The publisher is accepted; the first pictures are on their way.', spins: true };
-  const last = page.presentations.find((presentation) => presentation.feed === feed.name && !presentation.live);
+  const last = page.presentations?.find((presentation) => presentation.feed === feed.name && !presentation.live);
   return {
     title: 'Off air',
     text: 'Nobody publishes to this feed now.',
@@ -174,7 +176,7 @@ function showConnection() {
   setAttribute(byId('link-state'), 'data-state', lost ? 'lost' : page.answeredAt === null ? 'waiting' : 'ok');
   setText(byId('link-text'), lost ? 'Not connected' : page.answeredAt === null ? 'Connecting' : 'Connected');
   if (!lost) return;
-  const old = page.answeredAt === null ? '' : ` What you see is ${span(now - page.answeredAt)} old.`;
+  const old = page.answeredAt === null ? '' : ` These figures are ${span(now - page.answeredAt)} old.`;
   setText(byId('banner-text'), `rungd does not answer.${old}`);
 }
 

@@ -139,6 +139,7 @@ function optionText(rung, rungs) {
 }
 
 function rungName({ rung, width, height }) {
-  const picture = size(width, height);
-  return rung && rung.width === width && rung.height === height ? `${picture} at ${bitRate(rung.bandwidth)}` : picture;
+  return rung && rung.width === width && rung.height === height
+    ? `${height}p, ${bitRate(rung.bandwidth)}`
+    : size(width, height);
 }

@@ -92,7 +92,8 @@ function showRungs(feed) {
 
 function rungRow() {
   const name = make('th', { scope: 'row', 'data-label': 'Rung' });
-  const picture = make('td', { 'data-label': 'Picture' });
+  const picture = make('span', { class: 'picture' });
+  const frames = make('span', { class: 'quiet' });
   const measured = make('strong');
   const configured = make('span', { class: 'quiet' });
   const fill = make('span', { class: 'meter-fill' });
@@ -103,12 +104,13 @@ function rungRow() {
   const queue = make('td', { 'data-label': 'Queue', class: 'number' });
   const latency = make('td', { 'data-label': 'Delay', class: 'number' });
   const pictures = make('td', { 'data-label': 'Frames', class: 'number' });
-  const node = make('tr', {}, name, picture, rate, speed, queue, latency, pictures);
+  const node = make('tr', {}, name, make('td', { 'data-label': 'Picture' }, picture, ' ', frames), rate, speed, queue, latency, pictures);
   return {
     node,
     update(rung) {
       setText(name, rung.name);
-      setText(picture, [size(rung.width, rung.height), frameRate(rung.frame_rate)].filter(Boolean).join(' · ') || '–');
+      setText(picture, size(rung.width, rung.height) ?? '–');
+      setText(frames, frameRate(rung.frame_rate));
       setText(measured, bitRate(rung.measured_bit_rate) ?? '–');
       setText(configured, rung.bit_rate > 0 ? `of ${bitRate(rung.bit_rate)}` : '');
       const share = rung.bit_rate > 0 ? Math.min(1, (rung.measured_bit_rate ?? 0) / rung.bit_rate) : 0;
@@ -130,7 +132,7 @@ function showRatio(node, ratio) {
     return;
   }
   const times = `${ratio >= 10 ? Math.round(ratio) : ratio.toFixed(2)}×`;
-  setText(node, ratio < 1 ? `${times} falls behind` : times);
+  setText(node, ratio < 1 ? `${times} too slow` : times);
   setAttribute(node, 'data-tone', ratio < 1 ? 'bad' : ratio < 1.2 ? 'warn' : 'good');
 }
 

@@ -1,7 +1,7 @@
 // The list of feeds.
 
 import { byId, keyed, make, setAttribute, setShown, setText } from './dom.js';
-import { bitRate, frameRate, size } from './format.js';
+import { bitRate, frameRate, sentence, size } from './format.js';
 
 /** What each state is called on the page. */
 const STATES = { idle: 'Off air', starting: 'Starting', live: 'Live', ending: 'Ending' };
@@ -29,8 +29,12 @@ function brief(feed) {
   return parts.filter(Boolean).join(' · ');
 }
 
+let marked;
+
 /** Shows the feeds; `select(name)` is called when one is chosen. */
 export function showFeeds(feeds, selected, select) {
+  const moved = marked !== selected;
+  marked = selected;
   keyed(byId('feed-list'), feeds, (feed) => feed.name, (first) => {
     const title = make('span', { class: 'feed-title' });
     const pill = make('span', { class: 'pill' });
@@ -49,10 +53,18 @@ export function showFeeds(feeds, selected, select) {
         setShown(slow, behind > 0);
         setText(slow, behind === 1 ? '1 rung falls behind' : `${behind} rungs fall behind`);
         setShown(problem, Boolean(feed.problem));
-        setText(problem, feed.problem);
-        setAttribute(button, 'aria-current', feed.name === selected ? 'true' : null);
+        setText(problem, sentence(feed.problem));
+        setAttribute(button, 'aria-current', feed.name === marked ? 'true' : null);
         setAttribute(button, 'data-state', feed.state);
       },
     };
   });
+  if (moved) bringIntoView();
+}
+
+/** On a phone the list is a row, and the feed that is shown may stand outside it. */
+function bringIntoView() {
+  const list = byId('feed-list');
+  const item = list.querySelector('[aria-current]')?.parentElement;
+  if (item) list.scrollTo({ left: item.offsetLeft - list.offsetLeft - 12, top: item.offsetTop - list.offsetTop - 12 });
 }

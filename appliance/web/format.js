@@ -81,3 +81,9 @@ export function timeOfDay(unixMillis) {
 export function channels(amount) {
   return { 1: 'mono', 2: 'stereo', 6: '5.1', 8: '7.1' }[amount] ?? (amount > 0 ? `${amount} channels` : null);
 }
+
+/** What the daemon logs in lower case without a full stop, as a sentence for a reader. */
+export function sentence(text) {
+  if (typeof text !== 'string' || text === '') return null;
+  return text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? '' : '.');
+}

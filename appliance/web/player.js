@@ -116,7 +116,6 @@ export class Player {
         },
         lastBitrateCachingInfo: { enabled: false },
         lastMediaSettingsCachingInfo: { enabled: false },
-        buffer: { fastSwitchEnabled: true },
       },
     });
     const generation = this.#generation;
