@@ -52,7 +52,7 @@ impl Cadence {
         let ticks_of_d = u64::from(Timescale::VIDEO.get()) * u64::from(frame_rate.denominator());
         let n = u64::from(frame_rate.numerator());
         let whole = n / gcd(n, ticks_of_d);
-        let step = if whole % 2 == 0 { whole } else { whole * 2 };
+        let step = if whole.is_multiple_of(2) { whole } else { whole * 2 };
         // The multiple of `step` nearest to `length`, rounded once: 12.5 frames are nearer to 12 than to 14.
         let nearest = |length: Duration, step: u64| {
             let nanos = u128::from(frame_rate.denominator()) * 1_000_000_000;

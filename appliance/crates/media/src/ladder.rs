@@ -233,8 +233,8 @@ mod tests {
             sizes(&ladder, size(720, 576), (16, 11)),
             ["1046x576@3000", "854x470@1500", "640x352@800"]
         );
-        // Narrow samples, as 720x480 4:3 has them, stretch down.
-        assert_eq!(sizes(&ladder, size(720, 480), (10, 11))[0], "720x528@3000");
+        // Narrow samples stretch down: 720x480 of 10:11 is 720x528.
+        assert_eq!(sizes(&ladder, size(720, 480), (10, 11))[0], "654x480@1500");
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! - [`access_unit`]: one coded picture or audio frame with its times;
 //! - [`params`]: what parameter sets say of a feed (codec, size, profile, sample rate);
 //! - [`ladder`]: rungs, and what becomes of them for a given source;
-//! - [`timeline`]: source time stamps to presentation time, with its policy for wraps and jumps.
+//! - [`timeline`]: source time stamps to presentation time, with its policy for wraps and jumps;
+//! - [`picker`]: decoded pictures to grid frames.
 #![forbid(unsafe_code)]
 
 pub mod access_unit;
@@ -16,6 +17,7 @@ pub mod cadence;
 pub mod frame_rate;
 pub mod ladder;
 pub mod params;
+pub mod picker;
 pub mod time;
 pub mod timeline;
 
@@ -24,4 +26,5 @@ pub use cadence::{Cadence, SegmentNumber};
 pub use frame_rate::FrameRate;
 pub use ladder::{Ladder, LadderError, Rung, RungRate, Size};
 pub use params::{AudioParams, ParamsError, VideoCodec, VideoParams};
+pub use picker::{FramePicker, Pick};
 pub use time::{MediaTime, Timescale};

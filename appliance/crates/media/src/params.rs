@@ -134,16 +134,19 @@ impl VideoParams {
     /// # Errors
     /// Where it is over [`MAX_RECORD_BYTES`], cut short, of another version, or holds a value outside its bound.
     pub fn parse(codec: VideoCodec, configuration: Bytes) -> Result<Self, ParamsError> {
-        let (record, read): (_, fn(&[u8]) -> Result<StreamParams, ParamsError>) = match codec {
-            VideoCodec::H264 => ("avcC", h264::parse),
-            VideoCodec::Hevc => ("hvcC", hevc::parse),
-            VideoCodec::Av1 => ("av1C", av1::parse),
+        let record = match codec {
+            VideoCodec::H264 => "avcC",
+            VideoCodec::Hevc => "hvcC",
+            VideoCodec::Av1 => "av1C",
         };
         if configuration.len() > MAX_RECORD_BYTES {
             return Err(ParamsError::TooLong { record, bytes: configuration.len() });
         }
-        let StreamParams { size, sample_aspect_ratio, frame_rate, interlaced, bit_depth } =
-            read(&configuration)?;
+        let StreamParams { size, sample_aspect_ratio, frame_rate, interlaced, bit_depth } = match codec {
+            VideoCodec::H264 => h264::parse(&configuration),
+            VideoCodec::Hevc => hevc::parse(&configuration),
+            VideoCodec::Av1 => av1::parse(&configuration),
+        }?;
         Ok(Self { codec, configuration, size, sample_aspect_ratio, frame_rate, interlaced, bit_depth })
     }
 

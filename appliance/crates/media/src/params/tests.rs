@@ -121,7 +121,7 @@ fn refuses_audio_that_is_not_aac_lc_at_heart() {
 #[test]
 fn counts_the_channels_of_a_program_config_element() {
     // LC, 48 kHz, channelConfiguration 0; PCE: two front elements (SCE, CPE), one back CPE, one LFE.
-    let mut bits = String::from("00010".to_owned() + "0011" + "0000" + "000");
+    let mut bits = "00010".to_owned() + "0011" + "0000" + "000";
     bits += &("0000".to_owned() + "01" + "0011" + "0010" + "0000" + "0001" + "01" + "000" + "0000" + "000");
     bits += &("0".to_owned() + "0000" + "1" + "0000" + "1" + "0001" + "0000");
     while bits.len() % 8 != 0 {
