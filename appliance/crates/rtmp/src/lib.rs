@@ -23,6 +23,7 @@ pub mod command;
 pub mod error;
 pub mod event;
 pub mod flv;
+pub mod fuzz;
 pub mod handshake;
 pub mod limits;
 pub mod session;
