@@ -28,3 +28,4 @@ pub use ladder::{Ladder, LadderError, Rung, RungRate, Size};
 pub use params::{AudioParams, ParamsError, VideoCodec, VideoParams};
 pub use picker::{FramePicker, Pick};
 pub use time::{MediaTime, Timescale};
+pub use timeline::{Placed, SourceStamp, Timeline, TimelineConfig, TimelineEvent, Track};

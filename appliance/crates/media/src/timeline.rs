@@ -1,1 +1,530 @@
-//! x
+//! Source time stamps to presentation time.
+//!
+//! A source's stamps are a promise that encoders break: they wrap after 2^32 ms, jump, run backwards, stand still, or
+//! come with another clock after a cable is pulled. The timeline maps them by one offset for video and audio alike, so
+//! that their relation is kept, and changes the offset where the stamps stop making sense:
+//!
+//! - a step of more than [`TimelineConfig::max_step`] that wall time explains (the source froze) stays a gap;
+//! - one that wall time does not explain is a jump: the track goes on where it was due. The other track goes on under
+//!   the old offset until it jumps too, and then follows to the new one. So a jump is bridged once and the relation of
+//!   the tracks is what the source's new stamps say, whichever track jumps first;
+//! - smaller backward steps are held at the last time until the source has caught up;
+//! - equal stamps are spaced by the nominal duration;
+//! - a source that stays late is moved to now.
+//!
+//! Calling contract:
+//! 1. [`Timeline::anchor`] with the first key frame of a publish session (or the first audio frame where there is no
+//!    video); without it the first unit placed is the anchor.
+//! 2. [`Timeline::place`] for each unit as it arrives, in the order of arrival. `now` never decreases.
+//! 3. [`Timeline::filled_to`] whenever frames were put out for a source that was silent.
+//! 4. After [`TimelineEvent::Lead`], stop reading from the source until wall time has caught up.
+
+mod drift;
+
+use std::time::Duration;
+
+use crate::{MediaTime, Timescale};
+use drift::Drift;
+
+/// The tracks of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Track {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+impl Track {
+    const fn other(self) -> Self {
+        match self {
+            Self::Video => Self::Audio,
+            Self::Audio => Self::Video,
+        }
+    }
+}
+
+/// A time stamp as it came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceStamp {
+    /// Decoding time in milliseconds, wrapping at 2^32 (RTMP 1.0, 5.3.1).
+    pub millis: u32,
+    /// Nanoseconds to add (Enhanced RTMP, `TimestampOffsetNano`), below a million.
+    pub nanos: u32,
+    /// Presentation time less decoding time, in milliseconds (FLV, `CompositionTime`).
+    pub composition_millis: i32,
+}
+
+/// Bounds of a timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineConfig {
+    /// Nominal time from picture to picture.
+    pub video_frame: Duration,
+    /// Nominal time from audio frame to audio frame.
+    pub audio_frame: Duration,
+    /// Longest step, either way, that is taken as it is.
+    pub max_step: Duration,
+    /// Longest time ahead of wall time before [`TimelineEvent::Lead`].
+    pub max_lead: Duration,
+    /// Longest time behind wall time...
+    pub max_lateness: Duration,
+    /// ...for this long, before the source is moved to now. Also for units that come for filled times.
+    pub lateness_patience: Duration,
+    /// Longest composition offset, either way; longer ones count as none.
+    pub max_composition: Duration,
+}
+
+impl Default for TimelineConfig {
+    /// 25 pictures and 46.875 audio frames of 1024 samples a second; steps of 1 s, lead of 3 s, lateness of 2 s for
+    /// 2 s, composition of 5 s (a closed GOP of reordered pictures is far shorter).
+    fn default() -> Self {
+        Self {
+            video_frame: Duration::from_millis(40),
+            audio_frame: Duration::from_nanos(21_333_333),
+            max_step: Duration::from_secs(1),
+            max_lead: Duration::from_secs(3),
+            max_lateness: Duration::from_secs(2),
+            lateness_patience: Duration::from_secs(2),
+            max_composition: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the offset was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The stamps jumped forward.
+    Forward,
+    /// The stamps jumped backward.
+    Backward,
+    /// The source stayed late.
+    Late,
+    /// A track's first stamp has nothing to do with the other track's.
+    Apart,
+}
+
+/// Something an operator may want to know of a unit's stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimelineEvent {
+    /// The track's offset was changed, so that it goes on at the time that was due.
+    Reanchored {
+        /// Why.
+        cause: Cause,
+        /// How far the stamps were from where they were due, in milliseconds.
+        off_by_millis: i64,
+    },
+    /// The track follows the other's new offset.
+    Followed,
+    /// The source paused for this long, in stamps and in wall time alike.
+    Gap(Duration),
+    /// The stamp went back by this; the unit is held at the last time.
+    Backward(Duration),
+    /// The stamp is that of the unit before; the unit is put behind it.
+    StoodStill,
+    /// The unit is this far ahead of wall time: stop reading.
+    Lead(Duration),
+    /// The unit comes this long after its time was filled without it.
+    TooLate(Duration),
+}
+
+/// A unit on the presentation's timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// When it is decoded, in 90 kHz ticks; strictly increasing per track. May be negative.
+    pub dts: MediaTime,
+    /// When it is shown, in 90 kHz ticks; at or after `dts`.
+    pub pts: MediaTime,
+    /// What was done to its stamp, if anything.
+    pub event: Option<TimelineEvent>,
+}
+
+/// Running totals of a [`Timeline`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimelineCounters {
+    /// Stamps that wrapped at 2^32 ms.
+    pub wraps: u64,
+    /// Changes of offset because stamps jumped or tracks are apart: once per jump, whichever tracks it is seen on.
+    pub jumps: u64,
+    /// Changes of offset because the source stayed late.
+    pub lateness_jumps: u64,
+    /// Pauses of the source that wall time explains.
+    pub gaps: u64,
+    /// Units held because their stamp went back.
+    pub backward: u64,
+    /// Units whose stamp stood still.
+    pub stood_still: u64,
+    /// Units ahead of wall time by more than the bound.
+    pub leading: u64,
+    /// Units that came after their time was filled.
+    pub too_late: u64,
+    /// Composition offsets over the bound.
+    pub bad_composition: u64,
+}
+
+/// How long a track may take to follow the other's jump: interleaving is rarely over a second apart.
+const FOLLOW_NANOS: i128 = 10_000_000_000;
+/// The remembered lead shrinks by one part in this of wall time: a burst at the start is forgotten in a minute.
+const LEAD_DECAY: i128 = 20;
+const NANOS_PER_MILLI: i128 = 1_000_000;
+
+/// The last unit of a track. Times in nanoseconds of presentation or wall time.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    source: i128,
+    placed: i128,
+    arrived: i128,
+}
+
+#[derive(Debug, Clone, Default)]
+struct TrackState {
+    /// The last stamp, and the same counted on through wraps.
+    unwrapped: Option<(u32, i128)>,
+    /// Presentation time less source time.
+    offset: i128,
+    /// The other track's offset, since it jumped; until when it may be followed.
+    pending: Option<(i128, i128)>,
+    last: Option<Last>,
+    /// The last dts given out, through all anchors.
+    last_dts_ticks: Option<i64>,
+    /// How much earlier than its stamp a unit is decoded, because composition offsets were negative.
+    early: i128,
+    late_since: Option<i128>,
+}
+
+/// Maps the stamps of one source. See the module's contract.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    config: TimelineConfig,
+    /// The anchor's stamp, which a track's first stamp is unwrapped against.
+    reference: Option<(u32, i128)>,
+    video: TrackState,
+    audio: TrackState,
+    /// Highest lead of late, in nanoseconds; what wall time explains is measured from it.
+    high_lead: i128,
+    seen: i128,
+    filled: Option<i128>,
+    drift: Drift,
+    counters: TimelineCounters,
+}
+
+fn nanos(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX / 4)
+}
+
+fn duration(nanos: i128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+}
+
+fn nanos_of(time: MediaTime) -> i128 {
+    i128::from(time.ticks()) * 1_000_000_000 / i128::from(time.scale().get())
+}
+
+/// 90 kHz ticks, to the nearest.
+fn ticks(nanos: i128) -> i64 {
+    let ticks = (nanos.saturating_mul(9) + 50_000).div_euclid(100_000);
+    i64::try_from(ticks).unwrap_or(if nanos < 0 { i64::MIN / 2 } else { i64::MAX / 2 })
+}
+
+fn time(ticks: i64) -> MediaTime {
+    MediaTime::new(ticks, Timescale::VIDEO)
+}
+
+impl Timeline {
+    /// A timeline without a source.
+    #[must_use]
+    pub fn new(config: TimelineConfig) -> Self {
+        Self {
+            config,
+            reference: None,
+            video: TrackState::default(),
+            audio: TrackState::default(),
+            high_lead: 0,
+            seen: 0,
+            filled: None,
+            drift: Drift::default(),
+            counters: TimelineCounters::default(),
+        }
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub const fn counters(&self) -> TimelineCounters {
+        self.counters
+    }
+
+    /// How fast the source's clock runs against the wall's, in parts per million; none for the first minute and after
+    /// jumps.
+    #[must_use]
+    pub fn drift_ppm(&self) -> Option<f64> {
+        self.drift.ppm()
+    }
+
+    /// Begins a publish session: the unit stamped `stamp`, its first key frame, is shown at `at` (zero for a new
+    /// presentation, the next grid time for a publisher that returns). The unit itself is placed like any other.
+    pub fn anchor(&mut self, now: Duration, stamp: SourceStamp, at: MediaTime) {
+        let source = i128::from(stamp.millis) * NANOS_PER_MILLI + i128::from(stamp.nanos);
+        let offset = nanos_of(at) - source - self.composition(stamp);
+        self.reference = Some((stamp.millis, i128::from(stamp.millis)));
+        for track in [&mut self.video, &mut self.audio] {
+            *track = TrackState { offset, last_dts_ticks: track.last_dts_ticks, ..TrackState::default() };
+        }
+        self.seen = nanos(now);
+        self.high_lead = nanos_of(at) - self.seen;
+        self.drift.reset();
+    }
+
+    /// Everything before `to` was put out without the source; units for times before it are too late.
+    pub fn filled_to(&mut self, to: MediaTime) {
+        self.filled = self.filled.max(Some(nanos_of(to)));
+    }
+
+    /// Where a unit stands. `now` is the time since the presentation's start on a clock that never goes back.
+    pub fn place(&mut self, now: Duration, track: Track, stamp: SourceStamp) -> Placed {
+        if self.reference.is_none() {
+            self.anchor(now, stamp, MediaTime::ZERO);
+        }
+        let now = nanos(now).max(self.seen);
+        let composition = self.composition(stamp);
+        let source = self.unwrap(track, stamp);
+        self.high_lead -= (now - self.seen) / LEAD_DECAY;
+        self.seen = now;
+
+        let (placed, mut event) = match self.track(track).last {
+            None => self.first(track, source, now),
+            Some(last) => self.next(track, last, source, now),
+        };
+        let mut placed = placed;
+        if let Some((to, moved)) = self.lateness(track, placed, source, now) {
+            placed = to;
+            event = Some(moved);
+        }
+        let lead = placed - now;
+        if lead > nanos(self.config.max_lead) {
+            self.counters.leading += 1;
+            event = event.or(Some(TimelineEvent::Lead(duration(lead))));
+        }
+        if let Some(filled) = self.filled.filter(|&filled| placed + composition < filled) {
+            self.counters.too_late += 1;
+            event = event.or(Some(TimelineEvent::TooLate(duration(filled - placed - composition))));
+        }
+        self.high_lead = self.high_lead.max(lead);
+        self.drift.observe(now, lead);
+        self.finish(track, Last { source, placed, arrived: now }, composition, event)
+    }
+
+    /// The frame of reference both tracks agree on is moved by `by` (positive: later). For drift correction.
+    pub fn shift(&mut self, by: MediaTime) {
+        self.shift_tracks(nanos_of(by), &[Track::Video, Track::Audio]);
+        self.drift.reset();
+    }
+
+    const fn track(&self, track: Track) -> &TrackState {
+        match track {
+            Track::Video => &self.video,
+            Track::Audio => &self.audio,
+        }
+    }
+
+    const fn track_mut(&mut self, track: Track) -> &mut TrackState {
+        match track {
+            Track::Video => &mut self.video,
+            Track::Audio => &mut self.audio,
+        }
+    }
+
+    fn composition(&mut self, stamp: SourceStamp) -> i128 {
+        let composition = i128::from(stamp.composition_millis) * NANOS_PER_MILLI;
+        if composition.abs() > nanos(self.config.max_composition) {
+            self.counters.bad_composition += 1;
+            return 0;
+        }
+        composition
+    }
+
+    /// Source time in nanoseconds, counted on through wraps: the nearest to the track's last stamp.
+    fn unwrap(&mut self, track: Track, stamp: SourceStamp) -> i128 {
+        let last = self
+            .track(track)
+            .unwrapped
+            .or(self.reference)
+            .unwrap_or((stamp.millis, i128::from(stamp.millis)));
+        let step = stamp.millis.wrapping_sub(last.0).cast_signed();
+        if step > 0 && stamp.millis < last.0 {
+            self.counters.wraps += u64::from(self.track(track).unwrapped.is_some() && step < 60_000);
+        }
+        let millis = last.1 + i128::from(step);
+        self.track_mut(track).unwrapped = Some((stamp.millis, millis));
+        millis * NANOS_PER_MILLI + i128::from(stamp.nanos.min(999_999))
+    }
+
+    /// A track's first unit under this anchor.
+    fn first(&mut self, track: Track, source: i128, now: i128) -> (i128, Option<TimelineEvent>) {
+        let mapped = source + self.track(track).offset;
+        let Some(other) = self.track(track.other()).last else { return (mapped, None) };
+        // Where the stamps are so far apart the tracks cannot be of one clock, and arriving together is what is left.
+        let near = 2 * nanos(self.config.max_step);
+        let apart = |mapped: i128| (mapped - other.placed).abs();
+        let other_offset = self.track(track.other()).offset;
+        if apart(mapped) > near && apart(source + other_offset) <= near {
+            self.track_mut(track).offset = other_offset;
+            return (source + other_offset, Some(TimelineEvent::Followed));
+        }
+        if apart(mapped) <= near || (mapped - now).abs() <= near {
+            return (mapped, None);
+        }
+        self.counters.jumps += 1;
+        self.track_mut(track).offset = other.placed - source;
+        let off_by_millis = millis(mapped - other.placed);
+        (other.placed, Some(TimelineEvent::Reanchored { cause: Cause::Apart, off_by_millis }))
+    }
+
+    fn next(&mut self, track: Track, last: Last, source: i128, now: i128) -> (i128, Option<TimelineEvent>) {
+        let due = self.due(track, last, now);
+        if source == last.source {
+            self.counters.stood_still += 1;
+            return (last.placed + self.nominal(track), Some(TimelineEvent::StoodStill));
+        }
+        let mapped = source + self.track(track).offset;
+        let max_step = nanos(self.config.max_step);
+        if let Some(followed) = self.follow(track, source, due, now) {
+            return (followed.max(last.placed), Some(TimelineEvent::Followed));
+        }
+        let step = mapped - last.placed;
+        let cause = match step {
+            step if step > max_step && self.is_explained(track, mapped, now) => {
+                self.counters.gaps += 1;
+                return (mapped, Some(TimelineEvent::Gap(duration(step))));
+            }
+            step if step > max_step => Cause::Forward,
+            step if step < -max_step => Cause::Backward,
+            step if step < 0 => {
+                self.counters.backward += 1;
+                return (last.placed, Some(TimelineEvent::Backward(duration(-step))));
+            }
+            _ => return (mapped, None),
+        };
+        let offset = due - source;
+        self.track_mut(track).offset = offset;
+        self.track_mut(track.other()).pending = Some((offset, now + FOLLOW_NANOS));
+        self.counters.jumps += 1;
+        self.drift.reset();
+        (due, Some(TimelineEvent::Reanchored { cause, off_by_millis: millis(mapped - due) }))
+    }
+
+    /// When the track's next unit is due: a nominal duration behind the last, or as much later as it was silent.
+    fn due(&self, track: Track, last: Last, now: i128) -> i128 {
+        let silent = now - last.arrived;
+        match silent > nanos(self.config.max_step) {
+            true => (last.placed + silent).max(self.filled.unwrap_or(i128::MIN)),
+            false => last.placed + self.nominal(track),
+        }
+    }
+
+    /// The time under the offset that the other track jumped to, where that fits better than the own.
+    fn follow(&mut self, track: Track, source: i128, due: i128, now: i128) -> Option<i128> {
+        let state = self.track_mut(track);
+        let (offset, until) = state.pending?;
+        if now > until {
+            state.pending = None;
+            return None;
+        }
+        let away = |offset: i128| (source + offset - due).abs();
+        if away(offset) >= away(state.offset) {
+            return None;
+        }
+        let placed = source + offset;
+        if away(offset) > nanos(self.config.max_step) {
+            return None;
+        }
+        let state = self.track_mut(track);
+        state.offset = offset;
+        state.pending = None;
+        Some(placed)
+    }
+
+    /// Whether a forward step leads to where wall time is, or to where the other track has gone likewise.
+    fn is_explained(&self, track: Track, mapped: i128, now: i128) -> bool {
+        let max_step = nanos(self.config.max_step);
+        let other = self.track(track.other());
+        let beside_the_other = other.offset == self.track(track).offset
+            && other.last.is_some_and(|other| {
+                (mapped - other.placed).abs() <= max_step && now - other.arrived <= max_step
+            });
+        mapped - now <= self.high_lead + max_step || beside_the_other
+    }
+
+    fn nominal(&self, track: Track) -> i128 {
+        nanos(match track {
+            Track::Video => self.config.video_frame,
+            Track::Audio => self.config.audio_frame,
+        })
+    }
+
+    /// Where the unit goes instead if its track has been late for too long.
+    fn lateness(
+        &mut self,
+        track: Track,
+        placed: i128,
+        source: i128,
+        now: i128,
+    ) -> Option<(i128, TimelineEvent)> {
+        let late = now - placed > nanos(self.config.max_lateness)
+            || self.filled.is_some_and(|filled| placed < filled);
+        let state = self.track_mut(track);
+        if !late {
+            state.late_since = None;
+            return None;
+        }
+        let since = *state.late_since.get_or_insert(now);
+        let floor = state.last.map_or(i128::MIN, |last| last.placed);
+        if now - since <= nanos(self.config.lateness_patience) {
+            return None;
+        }
+        let to = now.max(floor + self.nominal(track)).max(self.filled.unwrap_or(i128::MIN));
+        let by = to - (source + self.track(track).offset);
+        // Both tracks are moved, so that they stay together, unless that would put the other far ahead.
+        let other_lead = self.track(track.other()).last.map_or(i128::MIN, |other| other.placed + by - now);
+        match other_lead <= nanos(self.config.max_lead) {
+            true => self.shift_tracks(by, &[Track::Video, Track::Audio]),
+            false => self.shift_tracks(by, &[track]),
+        }
+        self.high_lead = to - now;
+        self.drift.reset();
+        self.counters.lateness_jumps += 1;
+        Some((to, TimelineEvent::Reanchored { cause: Cause::Late, off_by_millis: millis(placed - to) }))
+    }
+
+    fn shift_tracks(&mut self, by: i128, tracks: &[Track]) {
+        for &track in tracks {
+            let state = self.track_mut(track);
+            state.offset += by;
+            state.pending = state.pending.map(|(offset, until)| (offset + by, until));
+            state.late_since = None;
+            // The next unit is `by` later than the stamps say, which is no jump.
+            state.last = state.last.map(|last| Last { placed: last.placed + by, ..last });
+        }
+    }
+
+    fn finish(
+        &mut self,
+        track: Track,
+        last: Last,
+        composition: i128,
+        event: Option<TimelineEvent>,
+    ) -> Placed {
+        let state = self.track_mut(track);
+        state.last = Some(last);
+        state.early = state.early.max(-composition);
+        let after_last = state.last_dts_ticks.map_or(i64::MIN, |ticks| ticks.saturating_add(1));
+        let dts = ticks(last.placed - state.early).max(after_last);
+        state.last_dts_ticks = Some(dts);
+        Placed { dts: time(dts), pts: time(ticks(last.placed + composition).max(dts)), event }
+    }
+}
+
+fn millis(nanos: i128) -> i64 {
+    i64::try_from(nanos / NANOS_PER_MILLI).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests;
