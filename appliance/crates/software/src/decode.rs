@@ -129,7 +129,9 @@ impl Decoder {
         packet.set_pts(Some(tag));
         match self.inner.send_packet(&packet).map_err(LibraryError::from) {
             Ok(()) => Ok(()),
-            Err(source) if source.is_out_of_memory() => Err(DecodeError::Decode { bytes: unit.len(), source }),
+            Err(source) if source.is_out_of_memory() => {
+                Err(DecodeError::Decode { bytes: unit.len(), source })
+            }
             Err(_) => {
                 self.errors += 1;
                 Ok(())

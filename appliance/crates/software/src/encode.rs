@@ -299,7 +299,9 @@ fn set_rate(video: &mut encoder::video::Video, rate: RateControl) -> Result<(), 
     let over = |what, value| EncodeError::Value { what, value };
     let buffer = i32::try_from(rate.buffer_bits).map_err(|_| over("VBV buffer", rate.buffer_bits))?;
     video.set_bit_rate(usize::try_from(rate.bit_rate).map_err(|_| over("bit rate", rate.bit_rate))?);
-    video.set_max_bit_rate(usize::try_from(rate.max_bit_rate).map_err(|_| over("bit rate", rate.max_bit_rate))?);
+    video.set_max_bit_rate(
+        usize::try_from(rate.max_bit_rate).map_err(|_| over("bit rate", rate.max_bit_rate))?,
+    );
     ffi::set_buffer_bits(video, buffer);
     Ok(())
 }

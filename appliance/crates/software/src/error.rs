@@ -2,7 +2,7 @@
 
 /// An error of libavcodec, libavfilter or libswscale, with the library's own words for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[error(transparent)]
 pub struct LibraryError(#[from] ffmpeg_next::Error);
 
 impl LibraryError {
@@ -12,7 +12,8 @@ impl LibraryError {
         self.0 == ffmpeg_next::Error::Other { errno: ffmpeg_next::error::ENOMEM }
     }
 
-    pub(crate) const OUT_OF_MEMORY: Self = Self(ffmpeg_next::Error::Other { errno: ffmpeg_next::error::ENOMEM });
+    pub(crate) const OUT_OF_MEMORY: Self =
+        Self(ffmpeg_next::Error::Other { errno: ffmpeg_next::error::ENOMEM });
 
     /// Nothing yet (`EAGAIN`) or nothing any more (`EOF`): waiting, not failing.
     pub(crate) fn is_nothing(error: ffmpeg_next::Error) -> bool {

@@ -17,7 +17,8 @@ const CROP_UNALIGNED: i32 = 1;
 /// Gives a context that is not open yet its configuration record.
 pub(crate) fn set_extradata(context: &mut codec::Context, record: &[u8]) -> Result<(), LibraryError> {
     let size = i32::try_from(record.len()).map_err(|_| LibraryError::OUT_OF_MEMORY)?;
-    let padding = usize::try_from(sys::AV_INPUT_BUFFER_PADDING_SIZE).map_err(|_| LibraryError::OUT_OF_MEMORY)?;
+    let padding =
+        usize::try_from(sys::AV_INPUT_BUFFER_PADDING_SIZE).map_err(|_| LibraryError::OUT_OF_MEMORY)?;
     // SAFETY: av_mallocz takes any size and gives null or that many zeroed bytes.
     let copy = unsafe { sys::av_mallocz(record.len() + padding) }.cast::<u8>();
     if copy.is_null() {
@@ -146,7 +147,11 @@ pub(crate) struct Colour {
 }
 
 /// Sets matrices and ranges of both ends.
-pub(crate) fn set_colours(scaler: &mut scaling::Context, from: Colour, to: Colour) -> Result<(), LibraryError> {
+pub(crate) fn set_colours(
+    scaler: &mut scaling::Context,
+    from: Colour,
+    to: Colour,
+) -> Result<(), LibraryError> {
     // SAFETY: sws_getCoefficients takes any number (unknown ones give the default) and gives a static table.
     let from_table = unsafe { sys::sws_getCoefficients(from.matrix) };
     // SAFETY: as above.

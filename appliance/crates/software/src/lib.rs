@@ -19,9 +19,9 @@ pub mod deinterlace;
 pub mod device;
 pub mod encode;
 pub mod error;
-pub mod frame;
 #[expect(unsafe_code, reason = "the one file where fields of the C structures are reached")]
 mod ffi;
+pub mod frame;
 pub mod scale;
 
 pub use caps::Caps;

@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(fit((1920, 1080), (1, 1), (426, 240)), (426, 240));
         assert_eq!(fit((640, 480), (1, 1), (1280, 720)), (960, 720));
         assert_eq!(fit((720, 576), (64, 45), (1024, 576)), (1024, 576));
-        assert_eq!(fit((720, 1280), (1, 1), (640, 360)), (204, 360));
+        assert_eq!(fit((720, 1280), (1, 1), (640, 360)), (202, 360));
         assert_eq!(fit((16, 4000), (1, 1), (640, 360)), (2, 360));
     }
 
@@ -262,6 +262,11 @@ mod tests {
         white.data_mut(0).fill(235);
         let scaled = Scaler::default().scale(&Frame(Arc::new(white)), size(128, 72)).unwrap();
         let row = &scaled.0.data(0)[36 * scaled.0.stride(0)..];
-        assert_eq!((row[0], row[14], row[64], row[112], row[127]), (16, 16, 235, 16, 16), "{:?}", &row[..128]);
+        assert_eq!(
+            (row[0], row[14], row[64], row[112], row[127]),
+            (16, 16, 235, 16, 16),
+            "{:?}",
+            &row[..128]
+        );
     }
 }

@@ -1,1 +1,53 @@
-fn main() {}
+//! `rungd-worker`: one feed on one device, in a process of its own: the map.
+//!
+//! ```text
+//! fd 0 ═▶ link (reader) ─▶ pipeline: decode ─▶ pick ─▶ scale ─┬▶ rung 0: encode ─┬▶ link (writer) ═▶ fd 0
+//!                                                             └▶ rung n: encode ─┘
+//! ```
+//!
+//! - [`sandbox`]: what the process gives up before it reads a byte;
+//! - [`run`]: starts the threads, waits for the first that ends, says why;
+//! - [`link`]: the socket: bounded queues both ways; when they are full nothing is read, which the daemon feels;
+//! - [`engine`]: what a device must be able to do, and the adapters;
+//! - [`pipeline`]: from source units to the grid's frames on every rung;
+//! - [`probe`]: what this machine's devices can do, as JSON;
+//! - [`clock`]: the one file that reads the clock.
+//!
+//! Standard input is a connected Unix stream socket on which `worker-protocol` is spoken both ways; standard error is
+//! for log lines. The environment may be empty.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod engine;
+mod link;
+mod pipeline;
+mod probe;
+mod run;
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Decodes one feed once and encodes its rungs.
+#[derive(Debug, Parser)]
+#[command(name = "rungd-worker", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Transcode one feed, as the daemon says on the socket at standard input.
+    Run,
+    /// Print the devices and what they can do as JSON.
+    Probe,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run => run::run(),
+        Command::Probe => probe::probe(),
+    }
+}

@@ -39,6 +39,10 @@ pub(super) fn avcc(headers: &[u8]) -> Result<Vec<u8>, RecordError> {
         }
         rest = behind;
     }
+    if !rest.is_empty() {
+        let offset = headers.len() - rest.len();
+        return Err(RecordError::Length { length: rest.len(), offset, bytes: headers.len() });
+    }
     let sps = sps.ok_or(RecordError::Missing("sequence parameter set"))?;
     let pps = pps.ok_or(RecordError::Missing("picture parameter set"))?;
     let (sps_length, pps_length) = match (u16::try_from(sps.len()), u16::try_from(pps.len())) {

@@ -1,0 +1,50 @@
+//! Feeds the video of an MP4 to a worker as fast as it takes it, for measuring.
+//!
+//! `feed WORKER FILE FPS RUNG...`, where a rung is `WIDTHxHEIGHT:BITS_PER_SECOND[:PRESET]`. Prints the wall time and
+//! what came out; resources of the worker are measured by running it under `time`, as `WORKER`'s wrapper.
+#![allow(dead_code, missing_docs, reason = "the modules are shared with the tests, which use the rest")]
+
+#[path = "../tests/worker/client.rs"]
+mod client;
+#[path = "../tests/worker/clip.rs"]
+mod clip;
+
+use std::path::Path;
+
+use worker_protocol::ToWorker;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [program, file, fps, rungs @ ..] = arguments.as_slice() else {
+        eprintln!("usage: feed WORKER FILE FPS WIDTHxHEIGHT:BITS_PER_SECOND[:PRESET]...");
+        std::process::exit(2);
+    };
+    let rungs = rungs.iter().map(|text| {
+        let mut parts = text.split(':');
+        let (width, height) = parts.next().and_then(|size| size.split_once('x')).expect("a size");
+        let bit_rate = parts.next().expect("a bit rate").parse().expect("a number");
+        let mut rung = client::rung(
+            height,
+            width.parse().expect("a number"),
+            height.parse().expect("a number"),
+            bit_rate,
+        );
+        if let Some(preset) = parts.next() {
+            rung.preset = preset.to_owned();
+        }
+        rung
+    });
+    let job = client::job(fps, rungs.collect());
+    let clip = clip::Clip::read(Path::new(file));
+    let mut script = client::opening(&job);
+    script.extend(clip.script(0));
+    script.push((ToWorker::Finish, bytes::Bytes::new()));
+    let outcome = client::Worker::start(Path::new(program)).run(script);
+    eprint!("{}", outcome.stderr);
+    println!("finished: {}, failed: {:?}, exit: {:?}", outcome.finished, outcome.failed, outcome.status);
+    println!("{:#?}", outcome.reports.last());
+    for rung in &outcome.rungs {
+        let bytes: usize = rung.pictures.iter().map(|p| p.payload.len()).sum();
+        println!("{:?}: {} pictures, {bytes} bytes", rung.size, rung.pictures.len());
+    }
+}

@@ -1,0 +1,117 @@
+//! What is counted, and the thread that reports it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::Size;
+use worker_protocol::{FromWorker, Report, RungReport};
+
+use super::PipelineError;
+use crate::link::{Closed, Outbox};
+use crate::run::panic_text;
+
+/// How often counters are reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Running totals; each is written by one thread and read by the reporter.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) units_in: AtomicU64,
+    pub(super) pictures_decoded: AtomicU64,
+    pub(super) decode_errors: AtomicU64,
+    pub(super) frames_repeated: AtomicU64,
+    pub(super) pictures_dropped: AtomicU64,
+    deinterlacing: AtomicBool,
+    source_size: Mutex<Option<Size>>,
+    pub(super) rungs: Vec<RungCounters>,
+}
+
+/// Running totals of one rung.
+#[derive(Debug, Default)]
+pub(super) struct RungCounters {
+    pub(super) frames_in: AtomicU64,
+    pub(super) pictures_out: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    pub(super) busy_micros: AtomicU64,
+    pub(super) queue_depth: AtomicU32,
+    pub(super) latency_micros: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn new(rungs: usize) -> Self {
+        Self { rungs: (0..rungs).map(|_| RungCounters::default()).collect(), ..Self::default() }
+    }
+
+    pub(super) fn add(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn set(counter: &AtomicU64, value: u64) {
+        counter.store(value, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_source(&self, size: Size, deinterlacing: bool) {
+        self.deinterlacing.store(deinterlacing, Ordering::Relaxed);
+        *self.source_size.lock().unwrap_or_else(PoisonError::into_inner) = Some(size);
+    }
+
+    /// The totals now; the longest latencies begin anew.
+    pub(super) fn report(&self) -> Report {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Report {
+            units_in: get(&self.units_in),
+            pictures_decoded: get(&self.pictures_decoded),
+            decode_errors: get(&self.decode_errors),
+            frames_repeated: get(&self.frames_repeated),
+            pictures_dropped: get(&self.pictures_dropped),
+            deinterlacing: self.deinterlacing.load(Ordering::Relaxed),
+            source_size: *self.source_size.lock().unwrap_or_else(PoisonError::into_inner),
+            rungs: self
+                .rungs
+                .iter()
+                .map(|rung| RungReport {
+                    frames_in: get(&rung.frames_in),
+                    pictures_out: get(&rung.pictures_out),
+                    bytes_out: get(&rung.bytes_out),
+                    busy_micros: get(&rung.busy_micros),
+                    queue_depth: rung.queue_depth.load(Ordering::Relaxed),
+                    latency_micros: rung.latency_micros.swap(0, Ordering::Relaxed),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Reports once a second until it is stopped.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Reporter {
+    pub(super) fn start(counters: &Arc<Counters>, outbox: &Outbox) -> Result<Self, PipelineError> {
+        let (stop, stopped) = mpsc::channel();
+        let (counters, outbox) = (Arc::clone(counters), outbox.clone());
+        let name = "report".to_owned();
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            while stopped.recv_timeout(REPORT_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                if let Err(Closed) = outbox.send(FromWorker::Report(counters.report()), Bytes::new()) {
+                    return;
+                }
+            }
+        });
+        Ok(Self { stop, thread: thread.map_err(|source| PipelineError::Thread { name, source })? })
+    }
+
+    pub(super) fn stop(self) -> Result<(), PipelineError> {
+        drop(self.stop);
+        self.thread
+            .join()
+            .map_err(|panic| PipelineError::Panic { name: "report".to_owned(), what: panic_text(&*panic) })
+    }
+}

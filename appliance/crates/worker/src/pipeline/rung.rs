@@ -1,0 +1,188 @@
+//! One rung: its encoder, on a thread of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use media::ladder::RungRate;
+use media::{Cadence, Rung, Size, VideoCodec};
+use worker_protocol::FromWorker;
+
+use super::PipelineError;
+use super::counters::{Counters, RungCounters};
+use crate::clock;
+use crate::engine::{Encode, Engine, EngineError, Wish};
+use crate::link::{Closed, Outbox};
+use crate::run::panic_text;
+
+/// Frames that wait for an encoder. A few even out how unevenly x264 works; more would only cost memory.
+const QUEUE_FRAMES: usize = 3;
+
+/// One frame to encode.
+pub(super) struct Task<F> {
+    /// At the rung's size.
+    pub(super) frame: F,
+    /// The grid frame.
+    pub(super) tag: u64,
+    /// How it is to be coded.
+    pub(super) wish: Wish,
+    /// When it was ready.
+    pub(super) entered: Instant,
+}
+
+/// What ends an encoder's thread before its queue does.
+enum RungError {
+    Engine(EngineError),
+    Closed,
+}
+
+impl From<EngineError> for RungError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Closed> for RungError {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+/// The thread of one rung, seen from the pipeline.
+pub(super) struct RungThread<F> {
+    pub(super) size: Size,
+    name: String,
+    rate: RungRate,
+    index: u8,
+    queue: Option<SyncSender<Task<F>>>,
+    counters: Arc<Counters>,
+    thread: JoinHandle<Result<(), RungError>>,
+}
+
+impl<F: Send + 'static> RungThread<F> {
+    /// Opens the encoder, announces it and starts its thread.
+    pub(super) fn start<E: Engine<Frame = F>>(
+        engine: &mut E,
+        cadence: Cadence,
+        index: u8,
+        rung: &Rung,
+        outbox: &Outbox,
+        counters: &Arc<Counters>,
+    ) -> Result<Self, PipelineError> {
+        let frame_rate = match rung.rate {
+            RungRate::Full => cadence.frame_rate(),
+            RungRate::Half => cadence.frame_rate().half(),
+        };
+        let encoder = engine.encoder(rung, frame_rate)?;
+        let opened = FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size };
+        outbox.send(opened, encoder.configuration())?;
+        let (queue, tasks) = mpsc::sync_channel(QUEUE_FRAMES);
+        let (thread_outbox, thread_counters) = (outbox.clone(), Arc::clone(counters));
+        // Linux shows 15 bytes of it.
+        let name = format!("rung-{}", rung.name);
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || encode(index, encoder, &tasks, &thread_outbox, &thread_counters))
+            .map_err(|source| PipelineError::Thread { name, source })?;
+        Ok(Self {
+            size: rung.size,
+            name: rung.name.clone(),
+            rate: rung.rate,
+            index,
+            queue: Some(queue),
+            counters: Arc::clone(counters),
+            thread,
+        })
+    }
+
+    /// Whether the rung shows grid frame `frame`.
+    pub(super) fn has(&self, frame: u64) -> bool {
+        self.rate == RungRate::Full || frame.is_multiple_of(2)
+    }
+
+    /// Queues a frame; waits while the queue is full. False where the thread has ended.
+    pub(super) fn send(&mut self, task: Task<F>) -> bool {
+        if let Some(counters) = self.counters.rungs.get(usize::from(self.index)) {
+            counters.queue_depth.fetch_add(1, Ordering::Relaxed);
+        }
+        self.queue.as_ref().is_some_and(|queue| queue.send(task).is_ok())
+    }
+
+    /// Nothing more will be queued.
+    pub(super) fn finish(&mut self) {
+        self.queue = None;
+    }
+
+    /// Waits until all is put out.
+    pub(super) fn join(mut self) -> Result<(), PipelineError> {
+        self.finish();
+        match self.thread.join() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(RungError::Closed)) => Err(PipelineError::Closed(Closed)),
+            Ok(Err(RungError::Engine(source))) => Err(PipelineError::Rung { rung: self.name, source }),
+            Err(panic) => {
+                Err(PipelineError::Panic { name: format!("rung-{}", self.name), what: panic_text(&*panic) })
+            }
+        }
+    }
+}
+
+/// The body of the thread.
+fn encode<C: Encode>(
+    index: u8,
+    mut encoder: C,
+    tasks: &Receiver<Task<C::Frame>>,
+    outbox: &Outbox,
+    counters: &Counters,
+) -> Result<(), RungError> {
+    let fallback = RungCounters::default();
+    let counters = counters.rungs.get(usize::from(index)).unwrap_or(&fallback);
+    // When each frame within entered, oldest first.
+    let mut inside: VecDeque<(u64, Instant)> = VecDeque::new();
+    loop {
+        let task = tasks.recv().ok();
+        let begun = clock::now();
+        match &task {
+            Some(task) => {
+                counters.queue_depth.fetch_sub(1, Ordering::Relaxed);
+                Counters::add(&counters.frames_in, 1);
+                inside.push_back((task.tag, task.entered));
+                encoder.send(&task.frame, task.tag, task.wish)?;
+            }
+            None => encoder.finish(),
+        }
+        let last = task.is_none();
+        // The frame goes back to its pool before the socket is waited for.
+        drop(task);
+        let mut busy = begun;
+        loop {
+            let coded = encoder.receive()?;
+            let now = clock::now();
+            Counters::add(&counters.busy_micros, micros(now.saturating_duration_since(busy)));
+            let Some(coded) = coded else { break };
+            if let Some(at) = inside.iter().position(|(tag, _)| *tag == coded.tag)
+                && let Some((_, entered)) = inside.remove(at)
+            {
+                let latency = micros(now.saturating_duration_since(entered));
+                counters.latency_micros.fetch_max(latency, Ordering::Relaxed);
+            }
+            Counters::add(&counters.pictures_out, 1);
+            Counters::add(&counters.bytes_out, u64::try_from(coded.payload.len()).unwrap_or(u64::MAX));
+            let picture = FromWorker::Picture { rung: index, frame: coded.tag, key: coded.key };
+            let payload: Bytes = coded.payload;
+            outbox.send(picture, payload)?;
+            busy = clock::now();
+        }
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,49 @@
+//! What the process gives up before it reads a byte.
+//!
+//! The order does not matter, as each step stands for itself; all come before any thread, since they hold for threads
+//! made later. There is no parent-death signal: it is tied to the parent's *thread*, and a daemon's spawning thread may
+//! end long before the daemon does. A worker ends when its socket does instead (see [`crate::link`]).
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+
+/// Open files: three standard ones, the socket's copies, what libraries open while they start, with room.
+const MAX_OPEN_FILES: u64 = 256;
+
+/// A step that the kernel refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SandboxError {
+    /// `prctl(PR_SET_NO_NEW_PRIVS)`.
+    #[error("cannot set no_new_privs")]
+    NoNewPrivileges(#[source] Errno),
+    /// `setrlimit`.
+    #[error("cannot set {resource:?} to {limit}")]
+    Limit {
+        /// Which limit.
+        resource: Resource,
+        /// Its value.
+        limit: u64,
+        /// Why not.
+        #[source]
+        source: Errno,
+    },
+}
+
+/// Gives up what a transcoder does not need.
+///
+/// # Errors
+/// Where the kernel refuses a step.
+pub(crate) fn enter() -> Result<(), SandboxError> {
+    // No set-user-ID program raises privileges from here on.
+    prctl::set_no_new_privs().map_err(SandboxError::NoNewPrivileges)?;
+    // A core would hold the feed's pictures.
+    limit(Resource::RLIMIT_CORE, 0)?;
+    // It writes no files; pipes and sockets are not counted.
+    limit(Resource::RLIMIT_FSIZE, 0)?;
+    limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES)
+}
+
+fn limit(resource: Resource, limit: u64) -> Result<(), SandboxError> {
+    setrlimit(resource, limit, limit).map_err(|source| SandboxError::Limit { resource, limit, source })
+}
