@@ -5,19 +5,19 @@ use rtmp::{AudioTag, Event, Limits, VideoKind, VideoTag};
 use crate::wire::{Peer, basic, header, message, set_chunk_size};
 
 fn videos(peer: &Peer) -> Vec<&VideoTag> {
-    let video = |event| match event {
-        &Event::Video(ref tag) => Some(tag),
+    let tags = peer.events.iter().filter_map(|event| match event {
+        Event::Video(tag) => Some(tag),
         _ => None,
-    };
-    peer.events.iter().filter_map(video).collect()
+    });
+    tags.collect()
 }
 
 fn audios(peer: &Peer) -> Vec<&AudioTag> {
-    let audio = |event| match event {
-        &Event::Audio(ref tag) => Some(tag),
+    let tags = peer.events.iter().filter_map(|event| match event {
+        Event::Audio(tag) => Some(tag),
         _ => None,
-    };
-    peer.events.iter().filter_map(audio).collect()
+    });
+    tags.collect()
 }
 
 /// A picture of `size` bytes that differ, in a tag.

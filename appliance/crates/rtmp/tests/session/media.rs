@@ -80,7 +80,7 @@ fn nanoseconds_from_modifiers() {
 fn the_default_track_of_many() {
     let warning = Event::Warning(Warning::OtherVideoTracks);
     assert_eq!(picture(&video(b"\x96\x03hvc1\0data")), b"data");
-    assert_eq!(events(9, b"\x96\x03hvc1\x01data"), [warning.clone()]);
+    assert_eq!(events(9, b"\x96\x03hvc1\x01data"), std::slice::from_ref(&warning));
     let many = b"\x96\x11avc1\x01\0\0\x05\0\0\0no\x00\0\0\x07\0\0\x09yeah";
     let told = events(9, many);
     assert_eq!(told[0], warning);

@@ -205,7 +205,7 @@ fn commands_marked_amf3_are_read() {
     let publish = [&[0][..], &command("publish", 5.0, &[NULL, &string("key"), &string("live")])].concat();
     peer.send(&message(128, 3, 0, 17, 1, &publish)).unwrap();
     assert!(matches!(peer.events.last(), Some(Event::Publish { .. })));
-    peer.send(&message(128, 4, 0, 15, 1, &[&[0][..], &wire::metadata()].concat()).as_slice()).unwrap();
+    peer.send(&message(128, 4, 0, 15, 1, &[&[0][..], &wire::metadata()].concat())).unwrap();
     assert!(matches!(peer.events.last(), Some(Event::Metadata(_))));
 }
 
