@@ -439,15 +439,10 @@ impl Store {
         number: Option<SegmentNumber>,
     ) -> Result<Option<(Media, bool)>, StoreError> {
         let current = self.current().get(feed).cloned();
-        if let Some(view) = current.filter(|view| view.id() == id) {
-            let Some(index) = view.track(track) else { return Ok(None) };
-            let found = match number {
-                Some(number) => view.segment(index, number).await.map(Media::Segment),
-                None => view.init(index).map(Media::Init),
-            };
-            if let Some(found) = found {
-                return Ok(Some((found, view.is_audio(index))));
-            }
+        if let Some(view) = current.filter(|view| view.id() == id)
+            && let Some(found) = view.media(track, number).await
+        {
+            return Ok(Some(found));
         }
         let Some(replays) = self.shared.replays.clone() else { return Ok(None) };
         let (feed, id, track) = (feed.clone(), id.clone(), track.clone());

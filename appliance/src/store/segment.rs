@@ -67,6 +67,13 @@ impl Segment {
         self.state.borrow().bytes
     }
 
+    /// Its size in bytes, if it is whole and not discarded.
+    #[must_use]
+    pub fn whole_bytes(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        matches!(state.phase, Phase::Complete { .. }).then_some(state.bytes)
+    }
+
     /// All of it, if it is whole and not discarded.
     #[must_use]
     pub fn complete(&self) -> Option<Complete> {

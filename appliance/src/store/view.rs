@@ -10,6 +10,7 @@ use packager::window::{Window, WindowTrack};
 use tokio::sync::watch;
 use tokio::time;
 
+use super::Media;
 use super::archive::{Archive, Job, Key};
 use super::catalogue::{PresentationRecord, TrackRecord};
 use super::live::{Found, LiveWindow};
@@ -165,6 +166,17 @@ impl PresentationView {
             }
         };
         time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await.ok().flatten()
+    }
+
+    /// A segment in memory as [`Self::segment`], or the initialization segment of its track where `number` is none;
+    /// the second value is whether it is sound.
+    pub async fn media(&self, track: &TrackName, number: Option<SegmentNumber>) -> Option<(Media, bool)> {
+        let index = self.track(track)?;
+        let found = match number {
+            Some(number) => self.segment(index, number).await.map(Media::Segment),
+            None => self.init(index).map(Media::Init),
+        };
+        Some((found?, self.is_audio(index)))
     }
 
     /// Waits until a segment is listed, as long as [`Self::segment`] would; false where none is by then.

@@ -1,0 +1,139 @@
+//! What operators and machines ask: feeds, presentations, health, metrics, the time.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use packager::wall_clock::rfc3339;
+use prometheus::{Encoder, TextEncoder};
+use serde::{Deserialize, Serialize};
+use tracing::error;
+
+use super::ServeState;
+use crate::clock;
+use crate::store::FeedName;
+
+/// These are about this moment.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Whether the daemon can do its work: the body of `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether traffic should be sent here; with 503 where not.
+    pub ready: bool,
+    /// What was looked at.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What: `listeners`, `draining`, `archive`.
+    pub name: String,
+    /// Whether it is as it should be. One that is not need not make the daemon unready.
+    pub ok: bool,
+    /// How it is, in a sentence.
+    pub detail: String,
+}
+
+/// An error as the API words it.
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    error: String,
+}
+
+fn fault(status: StatusCode, error: String) -> Response {
+    fresh((status, Json(ErrorBody { error })))
+}
+
+fn fresh(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// `GET /api/v1/feeds`.
+pub(super) async fn feeds(State(state): State<ServeState>) -> Response {
+    fresh(Json((state.feeds)()))
+}
+
+/// `GET /api/v1/feeds/{name}`.
+pub(super) async fn feed(State(state): State<ServeState>, name: Option<Path<String>>) -> Response {
+    // Only what could be a feed's name is echoed.
+    let name = name.and_then(|Path(name)| FeedName::new(&name).ok());
+    let Some(name) = name else {
+        return fault(StatusCode::NOT_FOUND, "there is no feed of that name".to_owned());
+    };
+    match (state.feeds)().into_iter().find(|feed| feed.name == name.as_str()) {
+        Some(feed) => fresh(Json(feed)),
+        None => fault(StatusCode::NOT_FOUND, format!("there is no feed {name}")),
+    }
+}
+
+/// What `/api/v1/presentations` may be asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PresentationsQuery {
+    feed: Option<String>,
+}
+
+/// `GET /api/v1/presentations`.
+pub(super) async fn presentations(
+    State(state): State<ServeState>,
+    query: Result<Query<PresentationsQuery>, QueryRejection>,
+) -> Response {
+    let feed = match query {
+        Ok(Query(PresentationsQuery { feed })) => feed,
+        Err(_) => {
+            return fault(StatusCode::BAD_REQUEST, "the only parameter is feed, the name of one".to_owned());
+        }
+    };
+    if let Some(Err(error)) = feed.as_deref().map(FeedName::new) {
+        return fault(StatusCode::BAD_REQUEST, error.to_string());
+    }
+    match state.store.presentations(feed.as_deref()).await {
+        Ok(presentations) => fresh(Json(presentations)),
+        Err(error) => {
+            error!(%error, "presentations cannot be listed");
+            fault(StatusCode::INTERNAL_SERVER_ERROR, "the catalogue cannot be read".to_owned())
+        }
+    }
+}
+
+/// `/api/…` that is nothing.
+pub(super) async fn nothing() -> Response {
+    fault(
+        StatusCode::NOT_FOUND,
+        "there is nothing of that name; see /api/v1/feeds and /api/v1/presentations".to_owned(),
+    )
+}
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn healthz() -> Response {
+    fresh("ok\n")
+}
+
+/// `GET /readyz`.
+pub(super) async fn readyz(State(state): State<ServeState>) -> Response {
+    let readiness = (state.readiness)();
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    fresh((status, Json(readiness)))
+}
+
+/// `GET /time`: wall time as `urn:mpeg:dash:utc:http-iso:2014` has it (ISO/IEC 23009-1, 5.8.4.11).
+pub(super) async fn time() -> Response {
+    fresh(rfc3339(clock::unix_millis()))
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(state): State<ServeState>) -> Response {
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&state.registry.gather(), &mut text) {
+        Ok(()) => fresh(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)),
+        Err(error) => {
+            error!(%error, "metrics cannot be written");
+            fault(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written".to_owned())
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What serving counts.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body::{Frame, SizeHint};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use crate::clock;
+
+/// Upper bounds of the time to the head of an answer, in seconds: from one out of memory, over one out of the archive,
+/// to one that waited for the next segment.
+const LATENCY_BUCKETS: [f64; 10] = [0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0];
+
+/// The metrics of serving. Labels come from closed lists.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    bytes: IntCounterVec,
+    in_flight: IntGaugeVec,
+    latency: HistogramVec,
+    pub(super) connections: IntGauge,
+    pub(super) accepted: IntCounter,
+    pub(super) refused: IntCounter,
+    pub(super) tls_failures: IntCounter,
+    pub(super) stalled: IntCounter,
+}
+
+impl Metrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    ///
+    /// Where they are registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let latency = HistogramOpts::new(
+            "rungd_http_response_seconds",
+            "From a request's head to its answer's head; includes waiting for a segment about to exist.",
+        );
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let metrics = Self {
+            requests: IntCounterVec::new(
+                Opts::new("rungd_http_requests_total", "Requests answered, by route and class of status."),
+                &["route", "status"],
+            )?,
+            bytes: IntCounterVec::new(
+                Opts::new("rungd_http_response_bytes_total", "Bytes of bodies sent."),
+                &["route"],
+            )?,
+            in_flight: IntGaugeVec::new(
+                Opts::new("rungd_http_in_flight", "Requests whose answer is not sent to its end."),
+                &["route"],
+            )?,
+            latency: HistogramVec::new(latency.buckets(LATENCY_BUCKETS.to_vec()), &["route"])?,
+            connections: IntGauge::new("rungd_http_connections", "Connections open.")?,
+            accepted: counter("rungd_http_connections_total", "Connections accepted.")?,
+            refused: counter(
+                "rungd_http_connections_refused_total",
+                "Connections closed at once: too many.",
+            )?,
+            tls_failures: counter("rungd_http_tls_failures_total", "TLS handshakes that failed.")?,
+            stalled: counter(
+                "rungd_http_connections_stalled_total",
+                "Connections closed because the peer sent no request or read nothing for too long.",
+            )?,
+        };
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.bytes.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.latency.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
+        Ok(metrics)
+    }
+}
+
+/// The closed list of routes.
+fn route(path: &str) -> &'static str {
+    let last = path.rsplit_once('/').map_or(path, |(_, last)| last);
+    if path.starts_with("/live/") || path.starts_with("/replay/") {
+        match last.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("mpd") => "dash",
+            Some("m3u8") => "hls",
+            Some("mp4") => "init",
+            Some("m4s") => "segment",
+            _ => "other",
+        }
+    } else if path.starts_with("/api/") {
+        "api"
+    } else if path == "/" || path.starts_with("/assets/") {
+        "page"
+    } else if matches!(path, "/metrics" | "/healthz" | "/readyz" | "/time") {
+        "operation"
+    } else {
+        "other"
+    }
+}
+
+fn class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// Counts a request and its answer.
+pub(super) async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let route = route(request.uri().path());
+    let began = clock::now();
+    let flight = Flight::new(&metrics, route);
+    let response = next.run(request).await;
+    let seconds = clock::now().saturating_duration_since(began).as_secs_f64();
+    metrics.latency.with_label_values(&[route]).observe(seconds);
+    metrics.requests.with_label_values(&[route, class(response.status().as_u16())]).inc();
+    let bytes = metrics.bytes.with_label_values(&[route]);
+    response.map(|body| Body::new(Counted { body, bytes, _flight: flight }))
+}
+
+/// A request from its head to the end of its answer's body.
+struct Flight {
+    gauge: IntGauge,
+}
+
+impl Flight {
+    fn new(metrics: &Metrics, route: &str) -> Self {
+        let gauge = metrics.in_flight.with_label_values(&[route]);
+        gauge.inc();
+        Self { gauge }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+/// A body that counts what of it is sent.
+struct Counted {
+    body: Body,
+    bytes: IntCounter,
+    _flight: Flight,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.bytes.inc_by(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Where a connection's life is counted.
+pub(super) struct ConnectionGuard {
+    gauge: IntGauge,
+}
+
+impl ConnectionGuard {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        metrics.accepted.inc();
+        metrics.connections.inc();
+        Self { gauge: metrics.connections.clone() }
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
