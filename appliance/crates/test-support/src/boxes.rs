@@ -54,7 +54,7 @@ pub struct Segment {
 
 impl Segment {
     /// All samples, in decoding order.
-    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> + Clone {
         self.chunks.iter().flat_map(|chunk| &chunk.samples)
     }
 

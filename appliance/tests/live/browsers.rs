@@ -1,0 +1,76 @@
+//! The players that viewers have play it, in headless Chromium: live with a switch of rungs up and down, and the replay
+//! with a seek. What is shown must move.
+
+use std::time::Duration;
+
+use test_support::browser;
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup};
+
+use crate::replay::ended_presentation;
+
+fn feed(name: &str) -> Setup {
+    Setup::default().feed(
+        FeedSetup::new(name)
+            .line("segment = \"2s\"")
+            .rung("180p", "320x180", "200k")
+            .rung("90p", "160x90", "60k"),
+    )
+}
+
+fn live(player: &str) {
+    let mut rungd = feed("studio-p").start();
+    let _publisher = Ffmpeg::new().publish(&rungd.rtmps_url("studio-p"), rungd.folder());
+    let _ = rungd.wait_for_segments("studio-p", 3);
+    let url = if player == "hlsjs" { rungd.hls_url("studio-p") } else { rungd.mpd_url("studio-p") };
+    play(&rungd, player, &url, &["--live", "--switch", "--seconds", "14"]);
+}
+
+fn play(rungd: &Rungd, player: &str, url: &str, options: &[&str]) {
+    let screenshot = rungd.folder().join(format!("{player}.png"));
+    let mut arguments = vec!["--player", player, "--url", url, "--screenshot", screenshot.to_str().unwrap()];
+    arguments.extend(options);
+    let played = browser::run("play.mjs", &arguments);
+    assert!(screenshot.is_file(), "no screenshot; {played}");
+}
+
+#[test]
+fn dashjs_live() {
+    live("dashjs");
+}
+
+#[test]
+fn shaka_live() {
+    live("shaka");
+}
+
+#[test]
+fn hlsjs_live() {
+    live("hlsjs");
+}
+
+#[test]
+fn replays_with_every_player() {
+    let mut rungd = feed("studio-q").start();
+    let mut publisher =
+        Ffmpeg::new().lasting(Duration::from_secs(20)).publish(&rungd.rtmp_url("studio-q"), rungd.folder());
+    let _ = rungd.wait_for_segments("studio-q", 2);
+    assert!(publisher.wait(Duration::from_secs(40)).success(), "{}", publisher.log());
+    let id = ended_presentation(&rungd, "studio-q");
+    for (player, manifest) in
+        [("dashjs", "manifest.mpd"), ("shaka", "manifest.mpd"), ("hlsjs", "master.m3u8")]
+    {
+        let url = rungd.url(&format!("/replay/studio-q/{id}/{manifest}"));
+        play(&rungd, player, &url, &["--vod", "--seek", "--seconds", "8"]);
+    }
+}
+
+#[test]
+fn the_page_shows_and_plays_a_feed() {
+    let mut rungd = feed("studio-page").start();
+    let _publisher = Ffmpeg::new().publish(&rungd.rtmp_url("studio-page"), rungd.folder());
+    let _ = rungd.wait_for_segments("studio-page", 3);
+    let screenshot = rungd.folder().join("page.png");
+    let arguments =
+        ["--url", &rungd.url("/"), "--feed", "studio-page", "--screenshot", screenshot.to_str().unwrap()];
+    let _shown = browser::run("page.mjs", &arguments);
+}

@@ -1,0 +1,25 @@
+//! The real daemon and worker with real publishers and players: one behaviour a file.
+//!
+//! All in one binary, so that few tests run side by side (as many as there are cores) and real-time feeds do not starve
+//! each other. The binaries under test are those that `cargo build --workspace --bins` made.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod audio_layouts;
+mod av_sync;
+mod browsers;
+mod frame_rates;
+mod graceful_stop;
+mod hls;
+mod hostile_ingest;
+mod http_serving;
+mod ladder_output;
+mod metrics_and_api;
+mod output;
+mod picture_formats;
+mod publish_codecs;
+mod publish_ffmpeg;
+mod publish_gstreamer;
+mod refusals;
+mod replay;
+mod ten_feeds;
+mod worker_death;

@@ -1,0 +1,92 @@
+//! Who may not publish is told why, at once, before any media; and nobody on air is disturbed.
+
+use std::time::Duration;
+
+use test_support::raw_rtmp::RawRtmp;
+use test_support::{Ffmpeg, Setup, wait_until};
+
+/// A refusal is an answer, not a timeout.
+const AT_ONCE: Duration = Duration::from_secs(8);
+
+fn refusal(rungd: &test_support::Rungd, application: &str, key: &str) -> Vec<String> {
+    let mut client = RawRtmp::connect(rungd.rtmp).unwrap();
+    // The server may close while the later commands are still being sent.
+    let _ = client.publish(application, key);
+    client.commands_to_the_end()
+}
+
+#[test]
+fn a_wrong_key() {
+    let rungd = Setup::one_feed("studio-a").start();
+    let before = rungd.metric("rungd_ingest_refusals_total", &[]).unwrap_or(0.0);
+    for url in [
+        format!("rtmp://{}/live/wrong-key-1", rungd.rtmp),
+        format!("rtmps://{}/live/wrong-key-2", rungd.rtmps),
+    ] {
+        let mut ffmpeg = Ffmpeg::new().publish(&url, rungd.folder());
+        let status = ffmpeg.wait(AT_ONCE);
+        assert!(!status.success(), "ffmpeg was let in: {}", ffmpeg.log());
+    }
+    let said = refusal(&rungd, "live", "wrong-key-3");
+    let last = said.last().expect("a refusal is said before the connection is closed");
+    assert!(last.contains("onStatus") && last.contains("error"), "{said:#?}");
+    assert!(last.contains("NetStream.Publish.BadName"), "{said:#?}");
+    assert!(!said.iter().any(|command| command.contains("NetStream.Publish.Start")), "{said:#?}");
+    let after = rungd.metric("rungd_ingest_refusals_total", &[]).unwrap_or(0.0);
+    assert!((after - before - 3.0).abs() < 0.5, "{before} refusals before, {after} after three");
+    for secret in ["wrong-key-1", "wrong-key-2", "wrong-key-3"] {
+        assert!(!rungd.log().contains(secret), "a stream key in the log:\n{}", rungd.log());
+    }
+    assert_eq!(rungd.feed("studio-a")["state"], "idle");
+}
+
+#[test]
+fn an_unknown_application() {
+    let rungd = Setup::one_feed("studio-a").start();
+    let said = refusal(&rungd, "vod", &test_support::rungd::stream_key("studio-a"));
+    let all = said.join("\n");
+    assert!(all.contains("error") && all.contains("vod"), "the application is named: {said:#?}");
+    assert!(!all.contains("NetStream.Publish.Start"), "{said:#?}");
+    let url = rungd.rtmp_url("studio-a").replace("/live/", "/vod/");
+    assert!(!Ffmpeg::new().publish(&url, rungd.folder()).wait(AT_ONCE).success());
+}
+
+#[test]
+fn a_second_publisher() {
+    let mut rungd = Setup::one_feed("studio-a").start();
+    let mut first = Ffmpeg::new().publish(&rungd.rtmp_url("studio-a"), rungd.folder());
+    let before = rungd.wait_for_segments("studio-a", 2);
+    let mut second = Ffmpeg::new().publish(&rungd.rtmps_url("studio-a"), rungd.folder());
+    assert!(!second.wait(AT_ONCE).success(), "{}", second.log());
+    let said = refusal(&rungd, "live", &test_support::rungd::stream_key("studio-a"));
+    assert!(said.last().is_some_and(|last| last.contains("error")), "{said:#?}");
+    let after = rungd.wait_for_segments("studio-a", before.fewest_segments() + 2);
+    assert_eq!(before.availability_start, after.availability_start, "the first goes on");
+    assert!(first.is_running(), "{}", first.log());
+}
+
+#[test]
+fn a_stranger_who_keeps_guessing_is_not_heard_any_more() {
+    let rungd = Setup::one_feed("studio-a").ingest("refusals_per_minute = 3").start();
+    for _ in 0..3 {
+        refusal(&rungd, "live", "a-guessed-key");
+    }
+    // Even the right key is refused now: otherwise guesses would go on being answered.
+    let said = refusal(&rungd, "live", &test_support::rungd::stream_key("studio-a"));
+    assert!(!said.join("\n").contains("NetStream.Publish.Start"), "{said:#?}");
+}
+
+/// Encoders with "use authentication" ticked and left empty send `key?` or `key?user=&password=`.
+#[test]
+fn empty_authentication_fields_do_no_harm() {
+    let rungd = Setup::one_feed("studio-a").start();
+    let key = format!("{}?user=&password=", test_support::rungd::stream_key("studio-a"));
+    let mut client = RawRtmp::connect(rungd.rtmp).unwrap();
+    client.publish("live", &key).unwrap();
+    let started = wait_until(AT_ONCE, "the publish to be answered", || match client.receive().unwrap() {
+        Some(message) if message.kind == 20 && message.text().contains("onStatus") => Some(message.text()),
+        Some(_) => None,
+        None => panic!("closed without an answer"),
+    });
+    assert!(started.contains("NetStream.Publish.Start"), "{started}");
+}
