@@ -1,8 +1,8 @@
 //! CMAF (ISO/IEC 23000-19): init segments, and chunks of a movie fragment and its samples.
 //!
 //! Every track is alone in its file, under track identifier 1. Times are on the presentation's timeline, with no edit
-//! list: `tfdt` of a segment is exactly where it begins, and pictures that are decoded before their turn have signed
-//! composition offsets (`trun` version 1), so that decoding begins when showing does (brand `cmf2`).
+//! list: `tfdt` of a segment is exactly where it begins. Composition offsets are signed (`trun` version 1, as brand
+//! `cmf2` asks), but the segmenters make none that is negative.
 
 use bytes::Bytes;
 use media::{MediaTime, VideoCodec};

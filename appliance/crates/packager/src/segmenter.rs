@@ -4,20 +4,18 @@
 //! on different machines, cut the same way.
 
 use bytes::Bytes;
-use media::{MediaTime, SegmentNumber};
+use media::{Cadence, MediaTime, SegmentNumber};
 
 use crate::cmaf::{Chunk, CmafError};
 
 mod audio;
+mod decode_times;
 #[cfg(test)]
 mod tests;
 mod video;
 
 pub use audio::{AudioGrid, AudioSegmenter};
 pub use video::VideoSegmenter;
-
-#[cfg(doc)]
-use media::Cadence;
 
 /// One coded picture, as an encoder gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +49,8 @@ pub enum Packaged {
     },
 }
 
-/// A sample that does not fit. The segmenter is as it was before.
+/// A sample that does not fit; the segmenter is as it was before. Only after [`Self::Ticks`] and [`Self::Write`], which
+/// no honest encoder causes, the chunk is lost and the segment cannot become whole.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     /// A segment has to begin with an IDR picture.
@@ -151,6 +150,11 @@ pub enum SegmentError {
         #[source]
         source: CmafError,
     },
+}
+
+/// How many chunks a segment has at most.
+fn chunks_per_segment(cadence: &Cadence) -> u32 {
+    cadence.frames_per_segment().div_ceil(cadence.frames_per_chunk())
 }
 
 /// `mfhd` of the `chunk`-th chunk of a segment: grows along a track, and is the same after a restart. Wraps after

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use media::{Cadence, MediaTime, SegmentNumber, Timescale};
 
-use super::{Packaged, SegmentError, sequence_number};
+use super::{Packaged, SegmentError, chunks_per_segment, sequence_number};
 use crate::cmaf::{Fragment, Sample, write_chunk};
 
 /// Where audio frames stand: frame `j` at `j * samples_per_frame / sample_rate` from presentation time zero. Audio
@@ -176,10 +176,8 @@ impl AudioSegmenter {
         let segment = self.segment;
         let samples = std::mem::take(&mut self.samples);
         let from = self.next.saturating_sub(u64::try_from(samples.len()).unwrap_or(u64::MAX));
-        let cadence = &self.grid.cadence;
-        let per_segment = cadence.frames_per_segment().div_ceil(cadence.frames_per_chunk());
         let fragment = Fragment {
-            sequence_number: sequence_number(segment, per_segment, self.chunks),
+            sequence_number: sequence_number(segment, chunks_per_segment(&self.grid.cadence), self.chunks),
             start: self.grid.time_of(from),
             begins_segment: from == self.first,
             zero_unix_millis: self.zero_unix_millis,

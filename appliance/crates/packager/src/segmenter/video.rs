@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use media::ladder::RungRate;
-use media::{Cadence, MediaTime, SegmentNumber};
+use media::{Cadence, MediaTime, SegmentNumber, Timescale};
 
-use super::{Packaged, Picture, SegmentError, sequence_number};
+use super::decode_times::{Next, decode_times};
+use super::{Packaged, Picture, SegmentError, chunks_per_segment, sequence_number};
 use crate::cmaf::{Fragment, Sample, write_chunk};
 
 /// Cuts a rung's pictures, which come in decoding order, into chunks and segments.
 ///
-/// A segment is a closed GOP, so the first picture decoded is the first one shown, and the n-th picture decoded can be
-/// given the time of the n-th picture shown: decoding keeps pace with showing, and the composition offset, signed, is
-/// what is left.
+/// A segment is a closed GOP, so the first picture decoded is the first one shown, and decoding begins and ends with
+/// showing: `tfdt` of a segment is where it stands on the timeline, and no edit list is needed.
 #[derive(Debug)]
 pub struct VideoSegmenter {
     cadence: Cadence,
@@ -28,8 +28,20 @@ pub struct VideoSegmenter {
     ahead: BTreeSet<u64>,
     /// Chunks of the open segment that went out.
     chunks: u32,
-    /// Samples of the open chunk.
-    samples: Vec<Sample>,
+    /// Whether any picture of the open segment came before one that is shown before it.
+    reordered: bool,
+    /// When the open chunk's first picture is decoded, in ticks; `None` where it begins a segment.
+    decoding: Option<i64>,
+    /// Pictures of the open chunk.
+    waiting: Vec<Waiting>,
+}
+
+/// A picture whose decoding time is not settled yet.
+#[derive(Debug)]
+struct Waiting {
+    picture: Picture,
+    /// The time of the first picture that has not come before this one, in ticks: the latest to decode it.
+    bound: i64,
 }
 
 impl VideoSegmenter {
@@ -49,7 +61,9 @@ impl VideoSegmenter {
             gapless: 0,
             ahead: BTreeSet::new(),
             chunks: 0,
-            samples: Vec::new(),
+            reordered: false,
+            decoding: None,
+            waiting: Vec::new(),
         }
     }
 
@@ -73,17 +87,18 @@ impl VideoSegmenter {
     /// Where the picture does not fit the open segment; it is as if it had not come.
     pub fn push(&mut self, picture: Picture) -> Result<Vec<Packaged>, SegmentError> {
         let place = self.place_of(&picture)?;
-        let sample = self.sample(picture)?;
-        self.samples.push(sample);
+        self.waiting.push(Waiting { picture, bound: self.time_of(self.gapless).ticks() });
         self.pictures += 1;
+        self.reordered |= place > self.gapless;
         self.ahead.insert(place);
         while self.ahead.remove(&self.gapless) {
             self.gapless += 1;
         }
         let mut out = Vec::new();
-        let whole = self.pictures == self.pictures_in(self.cadence.frames_per_segment());
-        if whole || self.samples.len() >= self.pictures_per_chunk() {
-            out.push(self.close_chunk()?);
+        let remaining = self.pictures_in(self.cadence.frames_per_segment()).saturating_sub(self.pictures);
+        let whole = remaining == 0;
+        if whole || self.waiting.len() >= self.pictures_per_chunk() {
+            out.push(self.close_chunk(remaining)?);
         }
         if whole {
             out.push(self.close_segment());
@@ -104,8 +119,8 @@ impl VideoSegmenter {
             return Err(self.missing());
         }
         let mut out = Vec::new();
-        if !self.samples.is_empty() {
-            out.push(self.close_chunk()?);
+        if !self.waiting.is_empty() {
+            out.push(self.close_chunk(0)?);
         }
         out.push(self.close_segment());
         Ok(out)
@@ -142,36 +157,23 @@ impl VideoSegmenter {
         Ok(place)
     }
 
-    fn sample(&self, picture: Picture) -> Result<Sample, SegmentError> {
-        let frame = picture.frame;
-        let decoded = self.time_of(self.pictures);
-        let lasts = self.time_of(self.pictures + 1).minus(decoded).ticks();
-        let waits = self.cadence.time_of(frame).minus(decoded).ticks();
-        let duration = u32::try_from(lasts).map_err(|_| SegmentError::Ticks {
-            frame,
-            what: "duration",
-            ticks: lasts,
-        })?;
-        let composition_offset = i32::try_from(waits).map_err(|_| SegmentError::Ticks {
-            frame,
-            what: "composition offset",
-            ticks: waits,
-        })?;
-        Ok(Sample { duration, composition_offset, key: picture.key, payload: picture.payload })
-    }
-
-    fn close_chunk(&mut self) -> Result<Packaged, SegmentError> {
+    fn close_chunk(&mut self, remaining: u64) -> Result<Packaged, SegmentError> {
         let segment = self.segment;
-        let samples = std::mem::take(&mut self.samples);
-        let before = self.pictures.saturating_sub(u64::try_from(samples.len()).unwrap_or(u64::MAX));
-        let per_segment = self.cadence.frames_per_segment().div_ceil(self.cadence.frames_per_chunk());
+        let start = self.decoding.unwrap_or(self.time_of(0).ticks());
+        let bounds: Vec<_> = self.waiting.iter().map(|waiting| waiting.bound).collect();
+        let next = Next { bound: self.time_of(self.gapless).ticks(), remaining, reordered: self.reordered };
+        let times = decode_times(self.interval(), start, &bounds, next);
+        let pictures = self.waiting.drain(..).map(|waiting| waiting.picture);
+        let samples =
+            pictures.zip(times.windows(2)).map(|(picture, pair)| sample(&self.cadence, picture, pair));
         let fragment = Fragment {
-            sequence_number: sequence_number(segment, per_segment, self.chunks),
-            start: self.time_of(before),
-            begins_segment: before == 0,
+            sequence_number: sequence_number(segment, chunks_per_segment(&self.cadence), self.chunks),
+            start: MediaTime::new(start, Timescale::VIDEO),
+            begins_segment: self.decoding.is_none(),
             zero_unix_millis: self.zero_unix_millis,
-            samples,
+            samples: samples.collect::<Result<_, _>>()?,
         };
+        self.decoding = times.last().copied();
         self.chunks = self.chunks.saturating_add(1);
         let chunk = write_chunk(fragment).map_err(|source| SegmentError::Write { segment, source })?;
         Ok(Packaged::Chunk { segment, chunk })
@@ -184,10 +186,12 @@ impl VideoSegmenter {
         self.pictures = 0;
         self.gapless = 0;
         self.chunks = 0;
+        self.reordered = false;
+        self.decoding = None;
         Packaged::SegmentEnd { segment, start, duration }
     }
 
-    /// When the `place`-th picture of the open segment is decoded, and shown.
+    /// When the picture at `place` of the open segment is shown.
     fn time_of(&self, place: u64) -> MediaTime {
         let first = self.cadence.first_frame(self.segment);
         self.cadence.time_of(first.saturating_add(place.saturating_mul(self.step)))
@@ -198,6 +202,13 @@ impl VideoSegmenter {
         SegmentError::Missing { frame: first.saturating_add(self.gapless * self.step), segment: self.segment }
     }
 
+    /// The distance of pictures in ticks, rounded up.
+    fn interval(&self) -> i64 {
+        let rate = self.cadence.frame_rate();
+        let ticks = u64::from(Timescale::VIDEO.get()) * u64::from(rate.denominator()) * self.step;
+        i64::try_from(ticks.div_ceil(u64::from(rate.numerator()))).unwrap_or(i64::MAX)
+    }
+
     fn pictures_in(&self, frames: u32) -> u64 {
         (u64::from(frames) / self.step).max(1)
     }
@@ -205,4 +216,21 @@ impl VideoSegmenter {
     fn pictures_per_chunk(&self) -> usize {
         usize::try_from(self.pictures_in(self.cadence.frames_per_chunk())).unwrap_or(usize::MAX)
     }
+}
+
+/// `decoded` is when the picture and the one behind it are decoded.
+fn sample(cadence: &Cadence, picture: Picture, decoded: &[i64]) -> Result<Sample, SegmentError> {
+    let frame = picture.frame;
+    let (from, to) =
+        (decoded.first().copied().unwrap_or_default(), decoded.last().copied().unwrap_or_default());
+    let lasts = to.saturating_sub(from);
+    let waits = cadence.time_of(frame).ticks().saturating_sub(from);
+    let duration =
+        u32::try_from(lasts).map_err(|_| SegmentError::Ticks { frame, what: "duration", ticks: lasts })?;
+    let composition_offset = i32::try_from(waits).map_err(|_| SegmentError::Ticks {
+        frame,
+        what: "composition offset",
+        ticks: waits,
+    })?;
+    Ok(Sample { duration, composition_offset, key: picture.key, payload: picture.payload })
 }
