@@ -1,13 +1,12 @@
 //! `rungd keys`: makes a stream key, or hashes one that someone chose.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::CliError;
+use crate::config::StreamKey;
 use crate::config::key::{MAX_KEY_BYTES, StreamKeyError};
-use crate::config::{Config, Ingest, StreamKey};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -17,9 +16,6 @@ pub(super) struct Arguments {
     /// The feed that the key is for
     #[arg(long, value_name = "NAME")]
     feed: Option<String>,
-    /// A configuration, for the server address in the encoder's settings
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,11 +31,7 @@ enum KeysCommand {
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
     let text = match arguments.command {
         Some(KeysCommand::Hash { feed }) => format!("{}\n", chosen(feed.as_deref())?.hash()),
-        None => {
-            let config = arguments.config.as_deref().map(Config::load).transpose()?;
-            let key = StreamKey::generate()?;
-            settings(&key, arguments.feed.as_deref(), config.as_ref().map(|config| &config.ingest))
-        }
+        None => settings(&StreamKey::generate()?, arguments.feed.as_deref()),
     };
     io::stdout().write_all(text.as_bytes()).map_err(CliError::Stream)
 }
@@ -56,26 +48,17 @@ fn chosen(feed: Option<&str>) -> Result<StreamKey, CliError> {
 }
 
 /// What the operator needs to let an encoder in: the only time the key is shown.
-fn settings(key: &StreamKey, feed: Option<&str>, ingest: Option<&Ingest>) -> String {
+fn settings(key: &StreamKey, feed: Option<&str>) -> String {
     let name = feed.unwrap_or("NAME");
-    let (scheme, port) = match ingest {
-        Some(Ingest { rtmps, .. }) if !rtmps.is_empty() => {
-            ("rtmps", rtmps.first().map(|address| address.port()))
-        }
-        Some(Ingest { rtmp, .. }) if !rtmp.is_empty() => ("rtmp", rtmp.first().map(|address| address.port())),
-        _ => ("rtmps", None),
-    };
-    let application = ingest.map_or("live", |ingest| ingest.application.as_str());
     format!(
         "Stream key, shown this once:\n\n    {}\n\n\
          In the configuration, in [feed.{name}]:\n\n    keys = [\"{}\"]\n\n\
-         In OBS, under Settings, Stream:\n\n    \
+         Then: systemctl reload rungd\n\n\
+         In OBS, under Settings, Stream (HOST is the name that the certificate of [ingest] is for):\n\n    \
          Service     Custom…\n    \
-         Server      {scheme}://HOST:{}/{application}\n    \
-         Stream Key  the key above\n\n\
-         HOST is the name that this machine's certificate is for. Then: systemctl reload rungd\n",
+         Server      rtmps://HOST:1936/live\n    \
+         Stream Key  the key above\n",
         key.reveal(),
         key.hash(),
-        port.unwrap_or(1936),
     )
 }

@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 
 use super::CliError;
 use crate::clock;
-use crate::config::file::DEFAULT_PATH;
+use crate::config::RuntimeFile;
+use crate::config::file::{self, DEFAULT_PATH};
 use crate::config::runtime::RuntimeFileError;
-use crate::config::{Config, RuntimeFile};
 
 const FEEDS_PATH: &str = "/api/v1/feeds";
 /// Longest time for the whole question: the daemon answers from memory.
@@ -119,7 +119,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let (authority, daemon) = match &arguments.url {
         Some(url) => (authority_of(url)?, None),
         None => {
-            let daemon = running(&Config::load(&arguments.config)?.state_dir)?;
+            let daemon = running(&file::state_dir(&arguments.config)?)?;
             (reachable(&daemon)?.to_string(), Some(daemon))
         }
     };

@@ -66,6 +66,33 @@ impl Config {
     }
 }
 
+/// Where the configuration at `path` has state kept, whatever else is wrong with it: what asks a running daemon must
+/// work while the file is being edited, and for users who may not read its certificates. Blocks on the disk.
+///
+/// # Errors
+/// Where the file cannot be read, or has a fault in this one key.
+pub fn state_dir(path: &Path) -> Result<PathBuf, ConfigFaults> {
+    let (sources, faults) = sources(path);
+    if sources.is_empty() {
+        return Err(ConfigFaults { faults });
+    }
+    let walk = Walk::new(&sources);
+    let mut top = walk.top();
+    let state_dir = read_state_dir(&mut top);
+    match top.sound(&["state_dir"]) {
+        true => Ok(state_dir),
+        false => walk.faults().map(|()| state_dir),
+    }
+}
+
+fn read_state_dir(top: &mut Section<'_>) -> PathBuf {
+    let state_dir = top.path("state_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
+    if state_dir.exists() && !state_dir.is_dir() {
+        top.fault("state_dir", "is there already, and no folder");
+    }
+    state_dir
+}
+
 /// The file and its `conf.d`, with what could not be read. Nothing without the file itself.
 fn sources(path: &Path) -> (Vec<Source>, Vec<Fault>) {
     let mut faults = Vec::new();
@@ -129,10 +156,7 @@ fn read_bounded(path: &Path) -> Result<String, String> {
 fn read(sources: &[Source]) -> Result<Config, ConfigFaults> {
     let walk = Walk::new(sources);
     let mut top = walk.top();
-    let state_dir = top.path("state_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
-    if state_dir.exists() && !state_dir.is_dir() {
-        top.fault("state_dir", "is there already, and no folder");
-    }
+    let state_dir = read_state_dir(&mut top);
     let log = log(top.section("log"));
     let mut ingest_section = top.section("ingest");
     let mut http_section = top.section("http");
