@@ -31,6 +31,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::{Cadence, MediaTime, SegmentNumber, Timescale};
 use packager::cmaf::Chunk;
+use packager::wall_clock::rfc3339;
 use packager::window::{Window, WindowTrackKind};
 use prometheus::Registry;
 use serde::Serialize;
@@ -579,6 +580,12 @@ impl PresentationInfo {
     }
 }
 
+/// The id of a presentation that begins at this wall time, in milliseconds since 1970: `20261121T031500.123Z`.
+#[must_use]
+pub fn presentation_id(availability_start_unix_millis: u64) -> String {
+    rfc3339(availability_start_unix_millis).replace(['-', ':'], "")
+}
+
 /// An archive whose catalogue is gone is not this store's to delete: it is moved out of the way, and said so.
 fn put_aside(root: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::PutAside { path: root.to_owned(), source };
@@ -588,4 +595,17 @@ fn put_aside(root: &Path) -> Result<(), StoreError> {
     let aside = root.with_added_extension(format!("lost-{}", clock::unix_millis()));
     warn!(from = %root.display(), to = %aside.display(), "archive has no catalogue: moving it out of the way");
     std::fs::rename(root, &aside).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_made_of_wall_time() {
+        let id = presentation_id(1_795_230_900_123);
+        assert_eq!(id, "20261121T031500.123Z");
+        assert!(PresentationId::new(&id).is_ok());
+        assert!(PresentationId::new(&presentation_id(0)).is_ok());
+    }
 }
