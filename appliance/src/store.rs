@@ -23,6 +23,7 @@ mod segment;
 mod view;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -474,6 +475,13 @@ impl Store {
     }
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let archive = self.shared.archive.is_some();
+        f.debug_struct("Store").field("archive", &archive).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     fn end(&self, view: &Arc<PresentationView>, now_unix_millis: u64) {
         if !view.end(now_unix_millis, &self.metrics) {
@@ -488,6 +496,7 @@ impl Shared {
 }
 
 /// The writer of one presentation. Dropped, it ends it.
+#[derive(Debug)]
 pub struct Presentation {
     view: Arc<PresentationView>,
     store: Store,
