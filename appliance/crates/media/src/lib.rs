@@ -9,10 +9,12 @@
 //! - [`params`]: what parameter sets say of a feed (codec, size, profile, sample rate);
 //! - [`ladder`]: rungs, and what becomes of them for a given source;
 //! - [`timeline`]: source time stamps to presentation time, with its policy for wraps and jumps;
-//! - [`picker`]: decoded pictures to grid frames.
+//! - [`picker`]: decoded pictures to grid frames;
+//! - [`audio_line`]: AAC frames to a line counted by samples.
 #![forbid(unsafe_code)]
 
 pub mod access_unit;
+pub mod audio_line;
 pub mod cadence;
 pub mod frame_rate;
 pub mod ladder;
@@ -22,6 +24,7 @@ pub mod time;
 pub mod timeline;
 
 pub use access_unit::AccessUnit;
+pub use audio_line::{AudioLine, LineFrame};
 pub use cadence::{Cadence, SegmentNumber};
 pub use frame_rate::FrameRate;
 pub use ladder::{Ladder, LadderError, Rung, RungRate, Size};
