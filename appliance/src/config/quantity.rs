@@ -172,7 +172,11 @@ pub(super) fn size(
 pub(super) fn string<'v>(value: &'v Value, form: &str) -> Result<&'v str, Broken> {
     match value {
         Value::String(text) => Ok(text),
-        other => Err(format!("is {}, not {form} in quotes", other.kind()).into()),
+        other => {
+            // Forms with an example show the quotes already.
+            let quotes = if form.contains('"') { "" } else { " in quotes" };
+            Err(format!("is {}, not {form}{quotes}", other.kind()).into())
+        }
     }
 }
 
