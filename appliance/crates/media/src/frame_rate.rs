@@ -107,7 +107,7 @@ impl FrameRate {
         Self::new(thousandths, 1000)
     }
 
-    /// The standard rate nearest to a measured `frames_per_second` if one is within 4 %, otherwise the nearest whole
+    /// The standard rate nearest to a measured `frames_per_second` if one is within 2 %, otherwise the nearest whole
     /// number; `None` for nonsense. See [`Self::declared`] for rates that are said and not measured.
     #[must_use]
     pub fn snap(frames_per_second: f64) -> Option<Self> {
@@ -116,7 +116,7 @@ impl FrameRate {
         }
         let distance = |&(n, d): &(u32, u32)| (f64::from(n) / f64::from(d) / frames_per_second - 1.0).abs();
         let nearest = STANDARD.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
-        if distance(nearest) <= 0.04 {
+        if distance(nearest) <= 0.02 {
             return Self::new(nearest.0, nearest.1);
         }
         if frames_per_second < 1.0 || frames_per_second > f64::from(MAX_FRAMES_PER_SECOND) {
@@ -181,6 +181,7 @@ mod tests {
         assert_eq!(snapped(59.94).as_deref(), Some("60000/1001"));
         assert_eq!(snapped(23.976).as_deref(), Some("24000/1001"));
         assert_eq!(snapped(24.6).as_deref(), Some("25"));
+        assert_eq!(snapped(26.0).as_deref(), Some("26"));
         assert_eq!(snapped(17.3).as_deref(), Some("17"));
         assert_eq!(snapped(f64::NAN), None);
         assert_eq!(snapped(1e9), None);

@@ -10,7 +10,8 @@
 //! - [`ladder`]: rungs, and what becomes of them for a given source;
 //! - [`timeline`]: source time stamps to presentation time, with its policy for wraps and jumps;
 //! - [`picker`]: decoded pictures to grid frames;
-//! - [`audio_line`]: AAC frames to a line counted by samples.
+//! - [`audio_line`]: AAC frames to a line counted by samples;
+//! - [`probe`]: what a source is, from its first units.
 #![forbid(unsafe_code)]
 
 pub mod access_unit;
@@ -20,6 +21,7 @@ pub mod frame_rate;
 pub mod ladder;
 pub mod params;
 pub mod picker;
+pub mod probe;
 pub mod time;
 pub mod timeline;
 
@@ -30,5 +32,6 @@ pub use frame_rate::FrameRate;
 pub use ladder::{Ladder, LadderError, Rung, RungRate, Size};
 pub use params::{AudioParams, ParamsError, VideoCodec, VideoParams};
 pub use picker::{FramePicker, Pick};
+pub use probe::{Hints, ProbeConfig, Refusal, Source, SourceProbe, Verdict};
 pub use time::{MediaTime, Timescale};
 pub use timeline::{Placed, SourceStamp, Timeline, TimelineConfig, TimelineEvent, Track};

@@ -124,7 +124,7 @@ fn counts_the_channels_of_a_program_config_element() {
     let mut bits = "00010".to_owned() + "0011" + "0000" + "000";
     bits += &("0000".to_owned() + "01" + "0011" + "0010" + "0000" + "0001" + "01" + "000" + "0000" + "000");
     bits += &("0".to_owned() + "0000" + "1" + "0000" + "1" + "0001" + "0000");
-    while bits.len() % 8 != 0 {
+    while !bits.len().is_multiple_of(8) {
         bits.push('0');
     }
     bits += "00000000";
@@ -170,6 +170,80 @@ fn short_length_fields_are_made_long() {
     record[4] = 0xfd;
     let params = VideoParams::from_avcc(record.into()).unwrap();
     assert_eq!((params.length_bytes(), params.with_four_length_bytes().length_bytes()), (2, 4));
+}
+
+/// Twelve pictures with a key frame every five, as `ffmpeg -c:v encoder` writes them in `format`.
+fn encoded(encoder: &[&str], format: &[&str]) -> Vec<u8> {
+    let output = std::process::Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=192x128:r=25",
+            "-frames:v",
+            "12",
+            "-g",
+            "5",
+            "-c:v",
+        ])
+        .args(encoder)
+        .args(format)
+        .arg("-")
+        .env("SVT_LOG", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Access units of an Annex B stream with access unit delimiters, with length fields of 4 bytes.
+fn access_units(stream: &[u8], is_delimiter: impl Fn(u8) -> bool) -> Vec<Vec<u8>> {
+    let starts: Vec<usize> = (3..stream.len()).filter(|&at| stream[at - 3..at] == [0, 0, 1]).collect();
+    let ends = starts.iter().skip(1).map(|next| next - 3).chain([stream.len()]);
+    let mut units: Vec<Vec<u8>> = Vec::new();
+    for (&start, end) in starts.iter().zip(ends) {
+        if is_delimiter(stream[start]) {
+            units.push(Vec::new());
+        }
+        let unit = units.last_mut().unwrap();
+        unit.extend(u32::try_from(end - start).unwrap().to_be_bytes());
+        unit.extend(&stream[start..end]);
+    }
+    units
+}
+
+#[test]
+fn finds_the_key_frames_of_real_streams() {
+    let keys = |params: &VideoParams, units: &[Vec<u8>]| -> Vec<usize> {
+        assert_eq!(units.len(), 12);
+        let contents: Vec<Contents> = units.iter().map(|unit| params.inspect(unit).unwrap()).collect();
+        assert!(contents.iter().all(|contents| contents.picture));
+        (0..12).filter(|&k| contents[k].key).collect()
+    };
+    let x264 = ["libx264", "-bf", "0", "-sc_threshold", "0"];
+    let stream = encoded(&x264, &["-bsf:v", "h264_metadata=aud=insert", "-f", "h264"]);
+    let params = VideoParams::from_avcc(bytes(AVC_1080P2997)).unwrap();
+    assert_eq!(keys(&params, &access_units(&stream, |byte| byte & 0x1f == 9)), [0, 5, 10]);
+
+    let x265 = ["libx265", "-x265-params", "log-level=none:bframes=0:scenecut=0:min-keyint=5"];
+    let stream = encoded(&x265, &["-bsf:v", "hevc_metadata=aud=insert", "-f", "hevc"]);
+    let params = VideoParams::from_hvcc(bytes(HEVC_1078P5994_10)).unwrap();
+    assert_eq!(keys(&params, &access_units(&stream, |byte| byte >> 1 & 0x3f == 35)), [0, 5, 10]);
+
+    // IVF: 32 bytes of header, then 12 before each temporal unit, the first 4 its length.
+    let stream = encoded(&["libaom-av1", "-cpu-used", "8", "-lag-in-frames", "0"], &["-f", "ivf"]);
+    let (mut rest, mut units) = (&stream[32..], Vec::new());
+    while let Some((header, behind)) = rest.split_at_checked(12) {
+        let (unit, behind) =
+            behind.split_at(usize::try_from(u32::from_le_bytes(header[..4].try_into().unwrap())).unwrap());
+        units.push(unit.to_vec());
+        rest = behind;
+    }
+    let params = VideoParams::from_av1c(bytes(AV1_362P)).unwrap();
+    assert_eq!(keys(&params, &units), [0, 5, 10]);
+    assert!(params.inspect(&units[0]).unwrap().changes_parameters);
 }
 
 /// Every cut and every single-bit change of real records, which reaches far more fields than random bytes do.
