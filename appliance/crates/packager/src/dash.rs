@@ -2,7 +2,7 @@
 //!
 //! Segments are addressed by `$Number$` and timed by a `SegmentTimeline`, so that every time in the MPD is the exact
 //! `tfdt` of its segment, also for sound, whose segments differ in length. Nothing is listed before it is whole. Low
-//! latency, which lists the segment being written, is an addition to [`template`] alone: `availabilityTimeOffset` and
+//! latency, which lists the segment being written, is an addition to `template` alone: `availabilityTimeOffset` and
 //! `availabilityTimeComplete`.
 
 use std::time::Duration;

@@ -11,8 +11,7 @@ use media::{MediaTime, SegmentNumber, Timescale};
 use crate::wall_clock::rfc3339;
 use crate::window::{Window, WindowTrack, WindowTrackKind};
 
-/// The lowest version that has `EXT-X-MAP` in playlists without I-frames only (RFC 8216, 7), and what players expect
-/// of fragmented MP4.
+/// 6 is enough for `EXT-X-MAP` (RFC 8216, 7); 7 is what players expect of fragmented MP4.
 const VERSION: u8 = 7;
 /// The longest AAC frame: 1024 samples at 8 kHz. An audio segment may be that much longer than nominal.
 const LONGEST_AUDIO_FRAME: Duration = Duration::from_millis(128);

@@ -1,5 +1,6 @@
 //! Independent programs on what the packager writes: ffmpeg decodes it without an error, and gets the same pictures
 //! and sound at the same times as from the source.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::fs;
 use std::path::Path;
@@ -73,7 +74,7 @@ fn encode(folder: &Path, rate: FrameRate, step: u64, gop: u32, pictures: u32, fi
 
     let bytes = Bytes::from(fs::read(&file).unwrap());
     let at = bytes.windows(4).position(|w| w == b"avcC").expect("an avcC");
-    let length = u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap()) as usize;
+    let length = usize::try_from(u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap())).unwrap();
     let spec = TrackSpec::video(VideoCodec::H264, bytes.slice(at + 4..at - 4 + length), SIZE, rate);
 
     let base: Vec<u64> =
@@ -192,6 +193,14 @@ fn pictures_survive(rate: (u32, u32), rung: RungRate, first: SegmentNumber, pict
     assert_eq!(starts[0], u64::try_from(cadence.segment_start(first).ticks()).unwrap());
     let stream = &probe(&file, "v", "stream=codec_tag_string,width,height,sample_aspect_ratio,time_base")[0];
     assert_eq!(stream.join(" "), "avc1 160 90 1:1 1/90000");
+    if rung == RungRate::Full {
+        let rate = &probe(&file, "v", "stream=r_frame_rate")[0][0];
+        assert_eq!(
+            rate.trim_end_matches("/1"),
+            own.to_string(),
+            "decoding times are even enough to tell the rate"
+        );
+    }
 }
 
 #[test]

@@ -312,3 +312,60 @@ fn a_prft_says_when_the_chunk_happened() {
     let fraction = (prft.ntp_timestamp & 0xffff_ffff) * 1000;
     assert_eq!((fraction + (1 << 31)) >> 32, 650);
 }
+
+/// Decoding order as x264 has it: an anchor, the middle of those shown before it, and the rest in order.
+fn x264_order(pictures: u64, b_frames: u64) -> Vec<u64> {
+    let mut order = vec![0];
+    let mut next = 1;
+    while next < pictures {
+        let anchor = (next + b_frames).min(pictures - 1);
+        order.push(anchor);
+        let middle = (anchor - next > 1).then_some(next + (anchor - next) / 2);
+        order.extend(middle);
+        order.extend((next..anchor).filter(|place| Some(*place) != middle));
+        next = anchor + 1;
+    }
+    order
+}
+
+#[test]
+fn reordered_pictures_are_decoded_in_time_and_evenly() {
+    for ((n, d), chunk_millis, b_frames) in [
+        ((25, 1), 500, 3),
+        ((30_000, 1001), 500, 3),
+        ((60_000, 1001), 333, 3),
+        ((25, 1), 200, 1),
+        ((25, 1), 500, 2),
+    ] {
+        let rate = FrameRate::new(n, d).unwrap();
+        let cadence = Cadence::new(rate, Duration::from_secs(2), Duration::from_millis(chunk_millis));
+        let segment = SegmentNumber(9);
+        let mut segmenter = VideoSegmenter::new(cadence, RungRate::Full, segment);
+        let base = cadence.first_frame(segment);
+        let mut told = Vec::new();
+        for place in x264_order(u64::from(cadence.frames_per_segment()), b_frames) {
+            for packaged in segmenter.push(picture(base + place, place == 0)).unwrap() {
+                if let Packaged::Chunk { chunk, .. } = packaged {
+                    told.extend(samples(&chunk));
+                }
+            }
+        }
+        let end = cadence.segment_start(segment.next()).ticks();
+        let interval = 90_000 * i64::from(d) / i64::from(n);
+        let mut uneven = 0;
+        for (i, (dts, pts, _)) in told.iter().enumerate() {
+            let following = told.get(i + 1).map_or(end, |next| next.0);
+            assert!(
+                following > *dts && pts >= dts,
+                "{rate} fps, picture {i}: decoded at {dts}, shown at {pts}"
+            );
+            assert!(pts + following - dts <= end, "{rate} fps, picture {i} lasts into the next segment");
+            uneven += usize::from((following - dts - interval).abs() > 1);
+        }
+        assert!(
+            uneven <= 10,
+            "{rate} fps, {b_frames} B-frames: {uneven} of {} distances are uneven",
+            told.len()
+        );
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use media::ladder::RungRate;
 use media::{Cadence, MediaTime, SegmentNumber, Timescale};
 
-use super::decode_times::{Next, decode_times};
+use super::decode_times::{LAG, Next, Slot, decode_times};
 use super::{Packaged, Picture, SegmentError, chunks_per_segment, sequence_number};
 use crate::cmaf::{Fragment, Sample, write_chunk};
 
@@ -160,9 +160,17 @@ impl VideoSegmenter {
     fn close_chunk(&mut self, remaining: u64) -> Result<Packaged, SegmentError> {
         let segment = self.segment;
         let start = self.decoding.unwrap_or(self.time_of(0).ticks());
-        let bounds: Vec<_> = self.waiting.iter().map(|waiting| waiting.bound).collect();
-        let next = Next { bound: self.time_of(self.gapless).ticks(), remaining, reordered: self.reordered };
-        let times = decode_times(self.interval(), start, &bounds, next);
+        let lag = if self.reordered { LAG } else { 0 };
+        let first = self.pictures.saturating_sub(u64::try_from(self.waiting.len()).unwrap_or(u64::MAX));
+        let slot = |place: u64, bound| Slot { bound, wish: self.time_of(place.saturating_sub(lag)).ticks() };
+        let slots: Vec<_> =
+            (first..).zip(&self.waiting).map(|(place, waiting)| slot(place, waiting.bound)).collect();
+        let next = Next {
+            slot: slot(self.pictures, self.time_of(self.gapless).ticks()),
+            remaining,
+            reordered: self.reordered,
+        };
+        let times = decode_times(self.interval(), start, &slots, next);
         let pictures = self.waiting.drain(..).map(|waiting| waiting.picture);
         let samples =
             pictures.zip(times.windows(2)).map(|(picture, pair)| sample(&self.cadence, picture, pair));
