@@ -246,6 +246,54 @@ fn finds_the_key_frames_of_real_streams() {
     assert!(params.inspect(&units[0]).unwrap().changes_parameters);
 }
 
+/// The rarer parts of parameter sets, as encoders write them.
+#[test]
+fn reads_real_parameter_sets_of_many_shapes() {
+    let nals = |stream: &[u8]| -> Vec<Vec<u8>> {
+        access_units(stream, |_| true).into_iter().map(|unit| unit[4..].to_vec()).collect()
+    };
+    let size = Size { width: 192, height: 128 };
+    for (options, interlaced, bit_depth) in [
+        ("cqm=jvt", false, 8),
+        ("nal-hrd=cbr:vbv-maxrate=500:vbv-bufsize=500:bitrate=500:pic-struct=1", false, 8),
+        ("tff=1:cqm=jvt", true, 8),
+        ("fake-interlaced=1", true, 8),
+        ("output-csp=i444:cqm=jvt", false, 8),
+        (
+            "colorprim=bt709:transfer=bt709:colormatrix=bt709:fullrange=on:overscan=show:videoformat=pal",
+            false,
+            8,
+        ),
+    ] {
+        let pixels = if options.contains("i444") { "yuv444p" } else { "yuv420p" };
+        let stream = encoded(&["libx264", "-x264-params", options, "-pix_fmt", pixels], &["-f", "h264"]);
+        let sps = nals(&stream).into_iter().find(|nal| nal[0] & 0x1f == 7).unwrap();
+        let params = h264::sps(&sps).unwrap();
+        assert_eq!((params.size, params.frame_rate), (size, rate(25, 1)), "{options}");
+        assert_eq!((params.interlaced, params.bit_depth), (interlaced, bit_depth), "{options}");
+    }
+    for (options, pixels, bit_depth) in [
+        ("scaling-list=default:temporal-layers=1", "yuv420p", 8),
+        ("hrd=1:vbv-maxrate=500:vbv-bufsize=500:bframes=4:b-pyramid=1:ref=5", "yuv420p10le", 10),
+        (
+            "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:chromaloc=2:overscan=show",
+            "yuv422p12le",
+            12,
+        ),
+        ("sar=1:rect=1:amp=1:multi-pass-opt-rps=1", "yuv444p", 8),
+    ] {
+        let options = format!("log-level=none:{options}");
+        let stream = encoded(&["libx265", "-x265-params", &options, "-pix_fmt", pixels], &["-f", "hevc"]);
+        let sps = nals(&stream).into_iter().find(|nal| nal[0] >> 1 & 0x3f == 33).unwrap();
+        let params = hevc::sps(&sps).unwrap();
+        assert_eq!(
+            (params.size, params.frame_rate, params.bit_depth),
+            (size, rate(25, 1), bit_depth),
+            "{options}"
+        );
+    }
+}
+
 /// Every cut and every single-bit change of real records, which reaches far more fields than random bytes do.
 #[test]
 fn survives_cuts_and_flipped_bits() {
