@@ -1,21 +1,303 @@
 //! Puts the parts together, and takes them apart in order.
+//!
+//! ```text
+//! start: registry ─ store ─ feeds ─ bind ingest and HTTP ─ state file ─ ready
+//! stop:  ingest takes no more ─ feeds put out what is left ─ archive written ─ HTTP closed ─ state file gone
+//! ```
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::Config;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
 
-/// Why the daemon stopped other than by request.
+use crate::config::runtime::RuntimeFileError;
+use crate::config::{Config, RuntimeFile};
+use crate::feed::{self, Feeds};
+use crate::ingest;
+use crate::serve::{self, Check, Readiness};
+use crate::store::{Store, StoreError};
+use crate::supervisor;
+use crate::tls::{Certificate, TlsError};
+use crate::{clock, config, telemetry};
+
+/// How long the archive may take to write what waits, when the daemon stops.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a stop may take before it is said to hang.
+const STOP_WARNING: Duration = Duration::from_secs(15);
+
+/// Why the daemon could not start, or stopped unasked.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The parts are not put together yet.
-    #[error("this build cannot serve yet")]
-    Unbuilt,
+    /// The registry of metrics has a name twice: a fault of ours.
+    #[error("cannot register metrics")]
+    Metrics(#[source] prometheus::Error),
+    /// The process's own metrics.
+    #[error("cannot set up telemetry")]
+    Telemetry(#[source] telemetry::TelemetryError),
+    /// The store.
+    #[error("cannot open the store in {}", state_dir.display())]
+    Store {
+        /// The state folder.
+        state_dir: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// A certificate.
+    #[error("cannot set up TLS")]
+    Tls(#[source] TlsError),
+    /// An address of publishers.
+    #[error("cannot take in feeds")]
+    Ingest(#[source] ingest::BindError),
+    /// An address of viewers.
+    #[error("cannot serve")]
+    Http(#[source] serve::ServeError),
+    /// The state file.
+    #[error("cannot write the state file in {}", state_dir.display())]
+    RuntimeFile {
+        /// The state folder.
+        state_dir: PathBuf,
+        /// Why.
+        source: RuntimeFileError,
+    },
+    /// Signals.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop by SIGTERM or SIGINT. SIGHUP reads the configuration and the certificates
+/// again.
 ///
 /// # Errors
-/// Where a part cannot start or fails for good.
-pub async fn serve(_config: Config, _config_path: PathBuf) -> Result<(), AppError> {
-    Err(AppError::Unbuilt)
+/// Where a part cannot start.
+pub async fn serve(config: Config, config_path: PathBuf) -> Result<(), AppError> {
+    let mut signals = Signals::new().map_err(AppError::Signals)?;
+    let daemon = Daemon::start(config, config_path).await?;
+    let daemon = daemon.run(&mut signals).await;
+    daemon.stop().await;
+    Ok(())
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+enum Wish {
+    Stop,
+    Reload,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+}
+
+struct Daemon {
+    config: Config,
+    config_path: PathBuf,
+    store: Store,
+    feeds: Feeds,
+    certificates: Vec<Arc<Certificate>>,
+    stop_ingest: watch::Sender<bool>,
+    stop_http: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
+    ingest: JoinHandle<()>,
+    http: JoinHandle<()>,
+}
+
+impl Daemon {
+    async fn start(config: Config, config_path: PathBuf) -> Result<Self, AppError> {
+        let registry = telemetry::registry().map_err(AppError::Telemetry)?;
+        let store = Store::open(&config.archive, &config.state_dir, &registry)
+            .map_err(|source| AppError::Store { state_dir: config.state_dir.clone(), source })?;
+
+        let mut certificates = Vec::new();
+        let rtmps = tls(config.ingest.tls.as_ref(), &[], &mut certificates)?;
+        let https = tls(config.http.tls.as_ref(), serve::listener::ALPN, &mut certificates)?;
+        let publishers = ingest::Listeners::bind(&config.ingest).await.map_err(AppError::Ingest)?;
+        let viewers = serve::bind(&config.http.listen, https).await.map_err(AppError::Http)?;
+
+        let runtime = RuntimeFile {
+            pid: std::process::id(),
+            started_unix_millis: clock::unix_millis(),
+            http: viewers.addresses(),
+            http_tls: config.http.tls.is_some(),
+            rtmp: publishers.rtmp_addresses(),
+            rtmps: publishers.rtmps_addresses(),
+        };
+
+        let parts = feed::task::Parts {
+            store: store.clone(),
+            worker: config.worker.clone(),
+            limits: config.ingest.limits.clone(),
+            metrics: feed::metrics::Metrics::register(&registry).map_err(AppError::Metrics)?,
+            worker_metrics: supervisor::metrics::Metrics::register(&registry).map_err(AppError::Metrics)?,
+        };
+        let feeds = Feeds::start(&config.feeds, parts);
+
+        let (stop_ingest, ingest_stopping) = watch::channel(false);
+        let ingest_metrics = ingest::metrics::Metrics::register(&registry).map_err(AppError::Metrics)?;
+        let ingest = tokio::spawn(ingest::run(
+            publishers,
+            rtmps,
+            config.ingest.clone(),
+            feeds.clone(),
+            ingest_metrics,
+            ingest_stopping,
+        ));
+
+        let (stop_http, http_stopping) = watch::channel(false);
+        let (stopping, told_to_stop) = watch::channel(false);
+        let serve_metrics = serve::Metrics::register(&registry).map_err(AppError::Metrics)?;
+        let state = serve::ServeState {
+            store: store.clone(),
+            feeds: Arc::new({
+                let feeds = feeds.clone();
+                move || feeds.snapshot()
+            }),
+            readiness: Arc::new({
+                let store = store.clone();
+                move || readiness(*told_to_stop.borrow(), &store)
+            }),
+            allow_origin: config.http.allow_origin.clone(),
+            metrics: serve_metrics.clone(),
+            registry,
+        };
+        let limits = serve::Limits::new(config.http.max_connections);
+        let http =
+            tokio::spawn(serve::run(viewers, serve::router(state), limits, serve_metrics, http_stopping));
+
+        runtime
+            .write(&config.state_dir)
+            .map_err(|source| AppError::RuntimeFile { state_dir: config.state_dir.clone(), source })?;
+        info!(pid = runtime.pid, feeds = config.feeds.len(), "rungd is ready");
+        Ok(Self {
+            config,
+            config_path,
+            store,
+            feeds,
+            certificates,
+            stop_ingest,
+            stop_http,
+            stopping,
+            ingest,
+            http,
+        })
+    }
+
+    async fn run(mut self, signals: &mut Signals) -> Self {
+        loop {
+            match signals.next().await {
+                Wish::Stop => return self,
+                Wish::Reload => self.reload(),
+            }
+        }
+    }
+
+    /// All or nothing: a file with faults changes nothing.
+    fn reload(&mut self) {
+        for certificate in &self.certificates {
+            match certificate.reload() {
+                Ok(()) => info!(path = %certificate.path().display(), "certificate reloaded"),
+                Err(fault) => {
+                    warn!(error = %chain(&fault), "certificate not reloaded; the one in force stays")
+                }
+            }
+        }
+        match config::reload(&self.config_path, &self.config) {
+            Ok((new, change)) => {
+                self.feeds.apply(&new.feeds);
+                info!(?change, "configuration reloaded");
+                self.config.feeds = new.feeds;
+            }
+            Err(faults) => {
+                error!(faults = %chain(&faults), "configuration not reloaded; the one in force stays")
+            }
+        }
+    }
+
+    async fn stop(self) {
+        info!("stopping");
+        let orderly = async {
+            self.stopping.send_replace(true);
+            self.feeds.stop().await;
+            self.stop_ingest.send_replace(true);
+            finished("ingest", self.ingest).await;
+            self.store.shutdown(ARCHIVE_TIMEOUT).await;
+            self.stop_http.send_replace(true);
+            finished("serving", self.http).await;
+        };
+        tokio::pin!(orderly);
+        if tokio::time::timeout(STOP_WARNING, &mut orderly).await.is_err() {
+            warn!(after = ?STOP_WARNING, "stopping takes long; waiting for what is left to be written");
+            orderly.await;
+        }
+        if let Err(fault) = RuntimeFile::remove(&self.config.state_dir) {
+            warn!(error = %chain(&fault), "the state file stays behind");
+        }
+        info!("stopped");
+    }
+}
+
+fn readiness(stopping: bool, store: &Store) -> Readiness {
+    let mut checks = vec![Check {
+        name: "draining".to_owned(),
+        ok: !stopping,
+        detail: if stopping { "the appliance is shutting down" } else { "takes feeds" }.to_owned(),
+    }];
+    if let Some(health) = store.archive_health() {
+        let ok = health.degraded.is_none();
+        let detail = health.degraded.unwrap_or_else(|| "segments are written".to_owned());
+        checks.push(Check { name: "archive".to_owned(), ok, detail });
+    }
+    // A degraded archive is told, but live goes on, and a balancer that took the box out would end it.
+    Readiness { ready: !stopping, checks }
+}
+
+async fn finished(part: &str, task: JoinHandle<()>) {
+    if let Err(fault) = task.await {
+        error!(part, %fault, "a part failed");
+    }
+}
+
+fn tls(
+    files: Option<&config::TlsFiles>,
+    alpn: &[&[u8]],
+    certificates: &mut Vec<Arc<Certificate>>,
+) -> Result<Option<Arc<rustls::ServerConfig>>, AppError> {
+    let Some(files) = files else { return Ok(None) };
+    let certificate = Certificate::open(files).map_err(AppError::Tls)?;
+    let config = certificate.server_config(alpn).map_err(AppError::Tls)?;
+    certificates.push(certificate);
+    Ok(Some(config))
+}
+
+/// An error with its sources, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -16,3 +16,18 @@ pub fn unix_millis() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
+
+/// One reading of both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Monotonic.
+    pub instant: Instant,
+    /// Milliseconds since 1970.
+    pub unix_millis: u64,
+}
+
+/// Both clocks at once.
+#[must_use]
+pub fn both() -> Now {
+    Now { instant: now(), unix_millis: unix_millis() }
+}

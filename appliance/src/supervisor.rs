@@ -1,1 +1,260 @@
-//! To come.
+//! Workers: one process a feed, spawned with one socket and an empty environment.
+//!
+//! [`link`] carries the messages of one worker; this file starts it, watches its deadlines and tells why it ended. What
+//! to do about an end is the feed's business.
+
+pub mod link;
+pub mod metrics;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+use worker_protocol::{FromWorker, ToWorker, VERSION};
+
+use crate::clock;
+use crate::config;
+use crate::supervisor::metrics::Metrics;
+
+/// Messages waiting for a worker: two seconds of 60 frames a second, and some. Beyond it the feed sheds.
+const QUEUE_TO_WORKER: usize = 160;
+/// Messages waiting for a feed: beyond it the worker's own bounded queues fill.
+const QUEUE_FROM_WORKER: usize = 256;
+/// How often deadlines are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// Longest time from the socket's end to the process's end before it is killed.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A worker that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// No socket.
+    #[error("cannot make a socket pair for the worker")]
+    Socket(#[source] io::Error),
+    /// No process.
+    #[error("cannot start worker {}", program.display())]
+    Spawn {
+        /// What was to be run.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Why a worker ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Death {
+    /// It put out all there was, and left.
+    Finished,
+    /// It said why it cannot go on.
+    Failed(String),
+    /// It left by itself, without a word.
+    Exited(i32),
+    /// A signal ended it.
+    Signalled(i32),
+    /// It speaks another version of the protocol.
+    Version(u16),
+    /// It broke the framing.
+    Protocol(String),
+    /// No `Hello` in time.
+    StartTimeout(Duration),
+    /// No output in time, though it was fed.
+    Hung(Duration),
+    /// It did not finish in time.
+    FinishTimeout(Duration),
+}
+
+impl Death {
+    /// A word from a closed list, for a metric's label.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed(_) => "failed",
+            Self::Exited(_) => "exited",
+            Self::Signalled(_) => "signalled",
+            Self::Version(_) => "version",
+            Self::Protocol(_) => "protocol",
+            Self::StartTimeout(_) => "start_timeout",
+            Self::Hung(_) => "hung",
+            Self::FinishTimeout(_) => "finish_timeout",
+        }
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("the worker finished"),
+            Self::Failed(reason) => write!(f, "the worker gave up: {reason}"),
+            Self::Exited(code) => write!(f, "the worker exited with code {code}"),
+            Self::Signalled(signal) => write!(f, "the worker was ended by signal {signal}"),
+            Self::Version(version) => {
+                write!(
+                    f,
+                    "the worker speaks protocol version {version}, not {VERSION}: install both from one build"
+                )
+            }
+            Self::Protocol(fault) => write!(f, "the worker broke the protocol: {fault}"),
+            Self::StartTimeout(bound) => write!(f, "the worker did not answer within {bound:?}"),
+            Self::Hung(bound) => write!(f, "the worker put nothing out for {bound:?} though it was fed"),
+            Self::FinishTimeout(bound) => write!(f, "the worker did not finish within {bound:?}"),
+        }
+    }
+}
+
+/// What a worker tells its feed.
+#[derive(Debug)]
+pub enum WorkerEvent {
+    /// A message with its payload.
+    Message(FromWorker, Bytes),
+    /// The last event.
+    Ended(Death),
+}
+
+/// A running worker. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Worker {
+    pid: u32,
+    to: mpsc::Sender<(ToWorker, Bytes)>,
+    from: mpsc::Receiver<WorkerEvent>,
+}
+
+/// The worker's queue has no room: it is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind;
+
+impl Worker {
+    /// Its process.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Queues a message. One for a worker that has ended is dropped: its end is on the way as an event.
+    ///
+    /// # Errors
+    /// [`Behind`] where the queue is full.
+    pub fn send(&self, message: ToWorker, payload: Bytes) -> Result<(), Behind> {
+        match self.to.try_send((message, payload)) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Behind),
+        }
+    }
+
+    /// The next event; `None` behind [`WorkerEvent::Ended`]. Cancel safe.
+    pub async fn event(&mut self) -> Option<WorkerEvent> {
+        self.from.recv().await
+    }
+}
+
+/// Starts a worker for `feed`. It stays inert until it gets [`ToWorker::Start`].
+///
+/// # Errors
+/// Where no process can be made; later failures come as [`WorkerEvent::Ended`].
+pub fn spawn(config: &config::Worker, feed: &str, metrics: &Metrics) -> Result<Worker, SpawnError> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Socket)?;
+    ours.set_nonblocking(true).map_err(SpawnError::Socket)?;
+    let socket = UnixStream::from_std(ours).map_err(SpawnError::Socket)?;
+    let mut child = Command::new(&config.program)
+        .arg("run")
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| SpawnError::Spawn { program: config.program.clone(), source })?;
+    let pid = child.id().unwrap_or_default();
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(link::log_stderr(stderr, feed.to_owned(), pid));
+    }
+    let (to, outgoing) = mpsc::channel(QUEUE_TO_WORKER);
+    let (events, from) = mpsc::channel(QUEUE_FROM_WORKER);
+    info!(feed, pid, "worker started");
+    metrics.started.inc();
+    let watched = Watched { config: config.clone(), feed: feed.to_owned(), pid, metrics: metrics.clone() };
+    tokio::spawn(watched.run(child, socket, outgoing, events));
+    Ok(Worker { pid, to, from })
+}
+
+struct Watched {
+    config: config::Worker,
+    feed: String,
+    pid: u32,
+    metrics: Metrics,
+}
+
+impl Watched {
+    async fn run(
+        self,
+        mut child: Child,
+        socket: UnixStream,
+        outgoing: mpsc::Receiver<(ToWorker, Bytes)>,
+        events: mpsc::Sender<WorkerEvent>,
+    ) {
+        let link = link::Link::new(clock::now());
+        let verdict = tokio::select! {
+            end = link.carry(socket, outgoing, &events) => end,
+            death = self.watch(&link) => link::End::Death(death),
+            () = events.closed() => link::End::Abandoned,
+        };
+        let death = self.bury(&mut child, verdict).await;
+        self.metrics.ended.with_label_values(&[death.label()]).inc();
+        match death {
+            Death::Finished => debug!(feed = self.feed, pid = self.pid, "worker ended"),
+            _ => warn!(feed = self.feed, pid = self.pid, reason = %death, "worker ended"),
+        }
+        // A feed that no longer listens has dropped the worker, and needs no word of its end.
+        let _ = events.send(WorkerEvent::Ended(death)).await;
+    }
+
+    /// Ends when a deadline has passed.
+    async fn watch(&self, link: &link::Link) -> Death {
+        let mut interval = tokio::time::interval(WATCH_INTERVAL);
+        loop {
+            interval.tick().await;
+            if let Some(death) = link.overdue(clock::now(), &self.config) {
+                return death;
+            }
+        }
+    }
+
+    async fn bury(&self, child: &mut Child, end: link::End) -> Death {
+        // A worker that left by itself is given a moment, so that its exit status is its own and not our SIGKILL.
+        let patience = match end {
+            link::End::Closed { .. } => EXIT_TIMEOUT,
+            _ => Duration::ZERO,
+        };
+        let status = match tokio::time::timeout(patience, child.wait()).await {
+            Ok(status) => status,
+            Err(_) => {
+                let _ = child.start_kill();
+                child.wait().await
+            }
+        };
+        match end {
+            link::End::Death(death) => death,
+            link::End::Abandoned | link::End::Closed { finished: true, .. } => Death::Finished,
+            link::End::Closed { failed: Some(reason), .. } => Death::Failed(reason),
+            link::End::Closed { .. } => status.map_or(Death::Exited(-1), |status| exit_of(&status)),
+        }
+    }
+}
+
+fn exit_of(status: &ExitStatus) -> Death {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Death::Exited(code),
+        (None, signal) => Death::Signalled(signal.unwrap_or_default()),
+    }
+}

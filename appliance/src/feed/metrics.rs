@@ -1,0 +1,136 @@
+//! What is counted of feeds and their rungs. Labels are names from the configuration: a peer chooses none.
+
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+use crate::feed::status::{FeedState, FeedStatus};
+
+/// What is counted of feeds and their rungs.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    on_air: IntGaugeVec,
+    publishes: IntCounterVec,
+    source_bit_rate: IntGaugeVec,
+    key_frame_interval: GaugeVec,
+    decode_errors: IntGaugeVec,
+    frames_repeated: IntGaugeVec,
+    pictures_dropped: IntGaugeVec,
+    timestamp_jumps: IntGaugeVec,
+    shed: IntCounterVec,
+    rung_bit_rate: IntGaugeVec,
+    rung_ratio: GaugeVec,
+    rung_queue: IntGaugeVec,
+    rung_latency: GaugeVec,
+    rung_pictures: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// Where a name is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let int = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let float = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, prometheus::Error> {
+            let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let (feed, rung) = (&["feed"][..], &["feed", "rung"][..]);
+        Ok(Self {
+            on_air: int("rungd_feed_on_air", "1 while the feed is live", feed)?,
+            publishes: counter("rungd_feed_publishes_total", "Publishes accepted", feed)?,
+            source_bit_rate: int("rungd_feed_source_bits_per_second", "Media coming in, over 5 s", feed)?,
+            key_frame_interval: float(
+                "rungd_feed_key_frame_interval_seconds",
+                "Distance of the source's last two key frames",
+                feed,
+            )?,
+            decode_errors: int(
+                "rungd_feed_decode_errors",
+                "Decoder errors concealed in this presentation",
+                feed,
+            )?,
+            frames_repeated: int(
+                "rungd_feed_frames_repeated",
+                "Grid frames of this presentation that repeat the one before",
+                feed,
+            )?,
+            pictures_dropped: int(
+                "rungd_feed_pictures_dropped",
+                "Source pictures of this presentation that stood on no grid frame",
+                feed,
+            )?,
+            timestamp_jumps: int(
+                "rungd_feed_timestamp_jumps",
+                "Jumps of the source's time stamps bridged in this presentation",
+                feed,
+            )?,
+            shed: counter(
+                "rungd_feed_pictures_shed_total",
+                "Source pictures not given to a worker that was behind",
+                feed,
+            )?,
+            rung_bit_rate: int("rungd_rung_bits_per_second", "Coded video going out, over 5 s", rung)?,
+            rung_ratio: float(
+                "rungd_rung_real_time_ratio",
+                "Frames the encoder could do over frames it must; under 1 it falls behind",
+                rung,
+            )?,
+            rung_queue: int("rungd_rung_queue_frames", "Frames waiting for the encoder", rung)?,
+            rung_latency: float(
+                "rungd_rung_latency_seconds",
+                "Longest time of a frame in the encoder over the last second",
+                rung,
+            )?,
+            rung_pictures: int("rungd_rung_pictures", "Coded pictures put out in this presentation", rung)?,
+        })
+    }
+
+    /// Counts an accepted publish.
+    pub fn publish(&self, feed: &str) {
+        self.publishes.with_label_values(&[feed]).inc();
+    }
+
+    /// Counts a source picture that was not given to a worker.
+    pub fn shed(&self, feed: &str) {
+        self.shed.with_label_values(&[feed]).inc();
+    }
+
+    /// Shows a feed's status.
+    pub fn show(&self, status: &FeedStatus) {
+        let feed = &[status.name.as_str()][..];
+        self.on_air.with_label_values(feed).set(i64::from(status.state == FeedState::Live));
+        let to_int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let Some(source) = &status.source else {
+            self.source_bit_rate.with_label_values(feed).set(0);
+            return;
+        };
+        self.source_bit_rate.with_label_values(feed).set(to_int(source.bit_rate));
+        self.key_frame_interval.with_label_values(feed).set(seconds(source.key_frame_interval_millis));
+        self.decode_errors.with_label_values(feed).set(to_int(source.decode_errors));
+        self.frames_repeated.with_label_values(feed).set(to_int(source.frames_repeated));
+        self.pictures_dropped.with_label_values(feed).set(to_int(source.pictures_dropped));
+        self.timestamp_jumps.with_label_values(feed).set(to_int(source.timestamp_jumps));
+        for rung in &status.rungs {
+            let labels = &[status.name.as_str(), rung.name.as_str()][..];
+            self.rung_bit_rate.with_label_values(labels).set(to_int(rung.measured_bit_rate));
+            self.rung_ratio.with_label_values(labels).set(rung.real_time_ratio.unwrap_or(0.0));
+            self.rung_queue.with_label_values(labels).set(i64::from(rung.queue_depth));
+            self.rung_latency.with_label_values(labels).set(seconds(rung.latency_millis));
+            self.rung_pictures.with_label_values(labels).set(to_int(rung.pictures_out));
+        }
+    }
+}
+
+fn seconds(millis: u64) -> f64 {
+    std::time::Duration::from_millis(millis).as_secs_f64()
+}

@@ -1,0 +1,527 @@
+//! A presentation on its grid: source units become presentation times, pictures and audio frames become segments.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::audio_line::AudioLine;
+use media::ladder::RungRate;
+use media::probe::Source;
+use media::timeline::{Placed, SourceStamp, Timeline, TimelineConfig, Track};
+use media::{Cadence, FrameRate, MediaTime, Rung, SegmentNumber, Timescale, VideoCodec};
+use packager::segmenter::{AudioGrid, AudioSegmenter, Packaged, Picture, VideoSegmenter};
+use packager::track::TrackSpec;
+use worker_protocol::{FromWorker, Job, Report, ToWorker};
+
+use super::probing::{Held, Ready};
+use super::{Action, Opening, OpeningTrack, STALL};
+use crate::clock::Now;
+use crate::config;
+use crate::feed::meter::Meter;
+use crate::feed::source::Input;
+use crate::supervisor::Death;
+
+/// How far the source may run ahead of wall time before it is held back. Encoders send in bursts of a GOP at most.
+const MAX_LEAD: Duration = Duration::from_secs(2);
+/// Source pictures in which a decoder must have found at least one picture.
+const HOPELESS_UNITS: u64 = 250;
+/// What an AAC stream of a studio has at most; a manifest must say something before the first segment is measured.
+const NOMINAL_AUDIO_BIT_RATE: u64 = 128_000;
+/// Chunks and segment ends held while encoders open. Opening takes well under a second; this is a minute of both.
+const MAX_HELD_PACKAGES: usize = 4096;
+
+/// What is known of a source on air.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// What the probe found.
+    pub source: Source,
+    /// The rungs, resolved.
+    pub rungs: Vec<Rung>,
+    /// Over the last seconds, in bits per second.
+    pub source_bit_rate: u64,
+    /// Each rung's, likewise.
+    pub rung_bit_rates: Vec<u64>,
+    /// Between the last two key frames.
+    pub key_frame_interval: Duration,
+    /// Jumps of the source's stamps that were bridged.
+    pub timestamp_jumps: u64,
+    /// Silent audio frames put in.
+    pub silence_frames: u64,
+    /// The grid's rate.
+    pub frame_rate: FrameRate,
+    /// Whether the store has it.
+    pub begun: bool,
+}
+
+/// A presentation on its grid.
+#[derive(Debug)]
+pub(super) struct OnAir {
+    zero: Now,
+    cadence: Cadence,
+    source: Source,
+    timeline: Timeline,
+    video: Option<Video>,
+    audio: Option<Audio>,
+    begun: bool,
+    held: Vec<(usize, Packaged)>,
+    input_meter: Meter,
+    finishing: bool,
+    problem: Option<String>,
+}
+
+#[derive(Debug)]
+struct Video {
+    rungs: Vec<RungState>,
+    /// Where the source's pictures have come to, or have been filled to.
+    head: MediaTime,
+    codec: VideoCodec,
+    last_key: Option<MediaTime>,
+    key_frame_interval: Duration,
+    report: Option<Report>,
+}
+
+#[derive(Debug)]
+struct RungState {
+    rung: Rung,
+    spec: Option<TrackSpec>,
+    segmenter: VideoSegmenter,
+    /// The first frame that has not come out.
+    head: u64,
+    meter: Meter,
+}
+
+#[derive(Debug)]
+struct Audio {
+    spec: TrackSpec,
+    track: usize,
+    line: AudioLine,
+    segmenter: AudioSegmenter,
+    head: MediaTime,
+    frame_duration: Duration,
+}
+
+impl OnAir {
+    /// Puts a probed source on air: its grid, its rungs and its first units. Fails with a sentence for the encoder.
+    pub(super) fn start(config: &config::Feed, ready: Ready) -> Result<(Self, Vec<Action>), String> {
+        let Ready { source, zero, held } = ready;
+        let frame_rate = config.frame_rate.unwrap_or(source.frame_rate);
+        let cadence = Cadence::new(frame_rate, config.segment_duration, config.chunk_duration);
+        let mut actions = Vec::new();
+        let video = match &source.video {
+            Some(params) => {
+                let rungs = config
+                    .ladder
+                    .resolve(params.size, params.sample_aspect_ratio, frame_rate)
+                    .map_err(|fault| fault.to_string())?;
+                actions.push(Action::StartWorker(Job {
+                    feed: config.title.clone(),
+                    cadence,
+                    first_frame: 0,
+                    rungs: rungs.clone(),
+                }));
+                actions.push(Action::ToWorker(
+                    ToWorker::VideoConfiguration { codec: params.codec },
+                    params.configuration.clone(),
+                ));
+                Some(Video {
+                    rungs: rungs.into_iter().map(|rung| RungState::new(rung, cadence)).collect(),
+                    head: MediaTime::ZERO,
+                    codec: params.codec,
+                    last_key: None,
+                    key_frame_interval: Duration::ZERO,
+                    report: None,
+                })
+            }
+            None => None,
+        };
+        let audio = match &source.audio {
+            Some(params) => Some(Audio::new(params, cadence, video.as_ref().map_or(0, |v| v.rungs.len()))?),
+            None => None,
+        };
+        if video.is_none() && audio.is_none() {
+            return Err("the stream has neither video nor audio".to_owned());
+        }
+        let audio_frame =
+            audio.as_ref().map_or(TimelineConfig::default().audio_frame, |audio| audio.frame_duration);
+        let timeline = Timeline::new(TimelineConfig {
+            video_frame: cadence.frame_duration(),
+            audio_frame,
+            ..TimelineConfig::default()
+        });
+        let mut this = Self {
+            zero,
+            cadence,
+            source,
+            timeline,
+            video,
+            audio,
+            begun: false,
+            held: Vec::new(),
+            input_meter: Meter::default(),
+            finishing: false,
+            problem: None,
+        };
+        this.begin_if_open(&mut actions);
+        for Held { at, input } in held {
+            actions.extend(this.input(at, input));
+        }
+        Ok((this, actions))
+    }
+
+    /// Wall time since presentation time zero.
+    fn elapsed(&self, now: Now) -> Duration {
+        now.instant.saturating_duration_since(self.zero.instant)
+    }
+
+    pub(super) fn input(&mut self, now: Now, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.finishing {
+            return actions;
+        }
+        match input {
+            Input::Video { stamp, key, payload } => {
+                self.source_picture(now, stamp, key, payload, &mut actions)
+            }
+            Input::Audio { stamp, payload } => self.source_audio(now, stamp, payload, &mut actions),
+            Input::VideoConfiguration { codec, record } => {
+                if let Some(video) = &mut self.video {
+                    video.codec = codec;
+                    actions.push(Action::ToWorker(ToWorker::VideoConfiguration { codec }, record));
+                }
+            }
+            Input::AudioConfiguration(record) => self.audio_configuration(&record, &mut actions),
+            Input::Hints(_) | Input::Unsupported { .. } => {}
+        }
+        actions
+    }
+
+    fn source_picture(
+        &mut self,
+        now: Now,
+        stamp: SourceStamp,
+        key: bool,
+        payload: Bytes,
+        actions: &mut Vec<Action>,
+    ) {
+        let elapsed = self.elapsed(now);
+        let Some(video) = &mut self.video else { return };
+        self.input_meter.add(now.instant, payload.len());
+        let Placed { dts, pts, .. } = self.timeline.place(elapsed, Track::Video, stamp);
+        video.head = video.head.max(dts);
+        if key {
+            if let Some(last) = video.last_key {
+                video.key_frame_interval = dts.minus(last).to_duration();
+            }
+            video.last_key = Some(dts);
+        }
+        let message = ToWorker::Video {
+            dts_ticks: dts.ticks_at(Timescale::VIDEO),
+            pts_ticks: pts.ticks_at(Timescale::VIDEO),
+            key,
+        };
+        actions.push(Action::ToWorker(message, payload));
+    }
+
+    fn source_audio(&mut self, now: Now, stamp: SourceStamp, payload: Bytes, actions: &mut Vec<Action>) {
+        let elapsed = self.elapsed(now);
+        let Some(audio) = &mut self.audio else { return };
+        self.input_meter.add(now.instant, payload.len());
+        let placed = self.timeline.place(elapsed, Track::Audio, stamp);
+        audio.head = audio.head.max(placed.pts);
+        let packaged = audio.place(placed.pts, payload);
+        self.keep_audio(packaged, actions);
+    }
+
+    /// A new `AudioSpecificConfig` mid-stream: the same one is repeated by many encoders, another one ends the publish,
+    /// since a track's sample rate and channels are fixed in its init segment.
+    fn audio_configuration(&mut self, record: &Bytes, actions: &mut Vec<Action>) {
+        let changed = self.source.audio.as_ref().is_some_and(|params| params.configuration != *record);
+        if changed {
+            let reason = "the audio format changed while publishing; stop and publish again".to_owned();
+            self.problem = Some(reason.clone());
+            actions.push(Action::Dismiss(reason));
+        }
+    }
+
+    fn keep_audio(&mut self, packaged: Result<Vec<Packaged>, String>, actions: &mut Vec<Action>) {
+        let Some(audio) = &self.audio else { return };
+        let track = audio.track;
+        match packaged {
+            Ok(packages) => packages.into_iter().for_each(|package| self.keep(track, package, actions)),
+            Err(fault) => self.give_up(fault, actions),
+        }
+    }
+
+    fn keep(&mut self, track: usize, package: Packaged, actions: &mut Vec<Action>) {
+        if self.begun {
+            actions.push(Action::Keep(track, package));
+        } else if self.held.len() < MAX_HELD_PACKAGES {
+            self.held.push((track, package));
+        } else {
+            self.give_up("the encoders did not open in time".to_owned(), actions);
+        }
+    }
+
+    fn give_up(&mut self, reason: String, actions: &mut Vec<Action>) {
+        if self.problem.is_none() {
+            self.problem = Some(reason.clone());
+            actions.push(Action::Dismiss(reason));
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.finishing {
+            return actions;
+        }
+        let elapsed = MediaTime::from_duration(self.elapsed(now), Timescale::VIDEO);
+        let due = elapsed.minus(MediaTime::from_duration(STALL, Timescale::VIDEO));
+        if let Some(video) = &mut self.video
+            && video.head < due
+        {
+            let frame = self.cadence.frame_at(due);
+            video.head = due;
+            self.timeline.filled_to(due);
+            actions.push(Action::ToWorker(ToWorker::FillTo { frame }, Bytes::new()));
+        }
+        if let Some(audio) = &mut self.audio
+            && audio.head < due
+        {
+            audio.head = due;
+            self.timeline.filled_to(due);
+            let packaged = audio.fill_to(due);
+            self.keep_audio(packaged, &mut actions);
+        }
+        actions
+    }
+
+    pub(super) fn worker(&mut self, now: Now, message: FromWorker, payload: Bytes) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match message {
+            FromWorker::RungOpened { rung, codec, size } => {
+                if let Some(state) = self.rung(rung) {
+                    state.state.spec = Some(TrackSpec::video(codec, payload, size, state.frame_rate));
+                }
+                self.begin_if_open(&mut actions);
+            }
+            FromWorker::Picture { rung, frame, key } => {
+                self.coded_picture(now, rung, frame, key, payload, &mut actions)
+            }
+            FromWorker::Report(report) => self.note_report(report, &mut actions),
+            FromWorker::Finished => self.close(&mut actions),
+            FromWorker::Hello { .. } | FromWorker::Failed { .. } => {}
+        }
+        actions
+    }
+
+    fn rung(&mut self, index: u8) -> Option<RungRef<'_>> {
+        let cadence = self.cadence;
+        let state = self.video.as_mut()?.rungs.get_mut(usize::from(index))?;
+        let frame_rate = match state.rung.rate {
+            RungRate::Full => cadence.frame_rate(),
+            RungRate::Half => cadence.frame_rate().half(),
+        };
+        Some(RungRef { state, frame_rate })
+    }
+
+    fn coded_picture(
+        &mut self,
+        now: Now,
+        rung: u8,
+        frame: u64,
+        key: bool,
+        payload: Bytes,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(RungRef { state, .. }) = self.rung(rung) else { return };
+        state.meter.add(now.instant, payload.len());
+        state.head = state.head.max(frame + 1);
+        match state.segmenter.push(Picture { frame, key, payload }) {
+            Ok(packages) => {
+                packages.into_iter().for_each(|package| self.keep(usize::from(rung), package, actions))
+            }
+            Err(fault) => self.give_up(format!("rung {rung} cannot be packaged: {fault}"), actions),
+        }
+    }
+
+    fn note_report(&mut self, report: Report, actions: &mut Vec<Action>) {
+        let Some(video) = &mut self.video else { return };
+        if report.pictures_decoded == 0 && report.units_in >= HOPELESS_UNITS {
+            let reason = format!(
+                "none of the first {} {} pictures could be decoded; check the encoder",
+                report.units_in,
+                video.codec.name()
+            );
+            self.give_up(reason, actions);
+            return;
+        }
+        video.report = Some(report);
+    }
+
+    /// Opens the presentation in the store once every track has its parameters.
+    fn begin_if_open(&mut self, actions: &mut Vec<Action>) {
+        let rungs = self.video.as_ref().map_or(&[][..], |video| &video.rungs);
+        if self.begun || rungs.iter().any(|rung| rung.spec.is_none()) {
+            return;
+        }
+        let video_tracks = rungs.iter().filter_map(|state| {
+            Some(OpeningTrack {
+                name: state.rung.name.clone(),
+                spec: state.spec.clone()?,
+                nominal_bit_rate: u64::from(state.rung.bit_rate),
+            })
+        });
+        let audio_track = self.audio.as_ref().map(|audio| OpeningTrack {
+            name: "audio".to_owned(),
+            spec: audio.spec.clone(),
+            nominal_bit_rate: NOMINAL_AUDIO_BIT_RATE,
+        });
+        actions.push(Action::Begin(Opening {
+            availability_start_unix_millis: self.zero.unix_millis,
+            cadence: self.cadence,
+            tracks: video_tracks.chain(audio_track).collect(),
+        }));
+        self.begun = true;
+        actions.extend(self.held.drain(..).map(|(track, package)| Action::Keep(track, package)));
+    }
+
+    pub(super) fn finish(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.finishing {
+            return actions;
+        }
+        self.finishing = true;
+        let _ = now;
+        match self.video {
+            Some(_) => actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new())),
+            None => self.close(&mut actions),
+        }
+        actions
+    }
+
+    pub(super) fn worker_ended(&mut self, _now: Now, death: &Death) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.finishing {
+            self.finishing = true;
+            actions.push(Action::Dismiss(death.to_string()));
+        }
+        self.close(&mut actions);
+        actions
+    }
+
+    /// Closes the last segments, sound and picture at the same time.
+    fn close(&mut self, actions: &mut Vec<Action>) {
+        self.finishing = true;
+        let mut last: Vec<(usize, Packaged)> = Vec::new();
+        if let Some(video) = &mut self.video {
+            // What every rung has is what can be shown.
+            let end = video.rungs.iter().map(|state| state.head).min().unwrap_or(0);
+            for (track, state) in video.rungs.iter_mut().enumerate() {
+                let packages = state.segmenter.finish().unwrap_or_default();
+                last.extend(packages.into_iter().map(|package| (track, package)));
+            }
+            if let Some(audio) = &mut self.audio {
+                let packages = audio.fill_to(self.cadence.time_of(end)).unwrap_or_default();
+                last.extend(packages.into_iter().map(|package| (audio.track, package)));
+            }
+        }
+        if let Some(audio) = &mut self.audio {
+            let packages = audio.segmenter.finish().unwrap_or_default();
+            last.extend(packages.into_iter().map(|package| (audio.track, package)));
+        }
+        if self.begun {
+            actions.extend(last.into_iter().map(|(track, package)| Action::Keep(track, package)));
+        }
+        actions.push(Action::Close);
+    }
+
+    pub(super) fn is_ahead(&self, now: Now) -> bool {
+        let bound = MediaTime::from_duration(self.elapsed(now) + MAX_LEAD, Timescale::VIDEO);
+        let head = |time: Option<MediaTime>| time.is_some_and(|time| time > bound);
+        head(self.video.as_ref().map(|video| video.head)) || head(self.audio.as_ref().map(|audio| audio.head))
+    }
+
+    pub(super) fn problem(&self) -> Option<String> {
+        self.problem.clone()
+    }
+
+    pub(super) fn report(&self) -> Option<&Report> {
+        self.video.as_ref()?.report.as_ref()
+    }
+
+    pub(super) fn facts(&mut self, now: Now) -> Facts {
+        let mut facts = Facts {
+            source: self.source.clone(),
+            rungs: Vec::new(),
+            source_bit_rate: self.input_meter.bits_per_second(now.instant),
+            rung_bit_rates: Vec::new(),
+            key_frame_interval: Duration::ZERO,
+            timestamp_jumps: self.timeline.counters().jumps,
+            silence_frames: self.audio.as_ref().map_or(0, |audio| audio.line.counters().silent),
+            frame_rate: self.cadence.frame_rate(),
+            begun: self.begun,
+        };
+        if let Some(video) = &mut self.video {
+            facts.key_frame_interval = video.key_frame_interval;
+            for state in &mut video.rungs {
+                facts.rungs.push(state.rung.clone());
+                facts.rung_bit_rates.push(state.meter.bits_per_second(now.instant));
+            }
+        }
+        facts
+    }
+}
+
+struct RungRef<'a> {
+    state: &'a mut RungState,
+    frame_rate: FrameRate,
+}
+
+impl RungState {
+    fn new(rung: Rung, cadence: Cadence) -> Self {
+        let segmenter = VideoSegmenter::new(cadence, rung.rate, SegmentNumber::FIRST);
+        Self { rung, spec: None, segmenter, head: 0, meter: Meter::default() }
+    }
+}
+
+impl Audio {
+    fn new(params: &media::AudioParams, cadence: Cadence, track: usize) -> Result<Self, String> {
+        let grid = AudioGrid::new(cadence, params.sample_rate, params.samples_per_frame)
+            .map_err(|fault| format!("the sound cannot be packaged: {fault}"))?;
+        let spec = TrackSpec::audio(params.clone()).ok_or("the sound has a sample rate of zero")?;
+        let frame_duration =
+            MediaTime::new(i64::from(params.samples_per_frame), spec.timescale).to_duration();
+        Ok(Self {
+            spec,
+            track,
+            line: AudioLine::new(params, 0).map_err(|fault| fault.to_string())?,
+            segmenter: AudioSegmenter::new(grid, SegmentNumber::FIRST),
+            head: MediaTime::ZERO,
+            frame_duration,
+        })
+    }
+
+    fn place(&mut self, at: MediaTime, payload: Bytes) -> Result<Vec<Packaged>, String> {
+        let frames = self.line.frame(at, payload);
+        self.package(frames)
+    }
+
+    fn fill_to(&mut self, time: MediaTime) -> Result<Vec<Packaged>, String> {
+        let mut out = Vec::new();
+        loop {
+            let frames = self.line.fill_to(time);
+            if frames.is_empty() {
+                return Ok(out);
+            }
+            out.extend(self.package(frames)?);
+        }
+    }
+
+    fn package(&mut self, frames: Vec<media::audio_line::LineFrame>) -> Result<Vec<Packaged>, String> {
+        let mut out = Vec::new();
+        for frame in frames {
+            let packages = self.segmenter.push(frame.index, frame.payload);
+            out.extend(packages.map_err(|fault| format!("the sound cannot be packaged: {fault}"))?);
+        }
+        Ok(out)
+    }
+}

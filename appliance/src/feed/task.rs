@@ -1,0 +1,439 @@
+//! The task of one feed: waits for a publisher, runs its presentation, and does what the state machine asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use packager::segmenter::Packaged;
+use packager::track::{TrackMedia, TrackSpec};
+use packager::window::WindowTrackKind;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+use worker_protocol::ToWorker;
+
+use crate::clock;
+use crate::config;
+use crate::feed::presentation::{Action, Opening, Presentation};
+use crate::feed::source::Input;
+use crate::feed::status::{FeedState, FeedStatus, PublisherStatus, RungStatus, SourceStatus, WorkerStatus};
+use crate::feed::{Feed, Publisher, metrics};
+use crate::store::{self, NewPresentation, NewTrack, Store};
+use crate::supervisor::{self, Worker, WorkerEvent};
+
+/// How often a presentation is let see time pass.
+const TICK: Duration = Duration::from_millis(100);
+/// How many ticks between two published states.
+const TICKS_PER_STATUS: u32 = 5;
+
+/// The parts of the daemon that feeds work with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where segments go.
+    pub store: Store,
+    /// How workers are run.
+    pub worker: config::Worker,
+    /// What a source may be.
+    pub limits: config::SourceLimits,
+    /// Counters of feeds.
+    pub metrics: metrics::Metrics,
+    /// Counters of workers.
+    pub worker_metrics: supervisor::metrics::Metrics,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// The task of one feed.
+pub(super) struct Task {
+    pub(super) feed: Arc<Feed>,
+    pub(super) parts: Parts,
+    pub(super) joins: mpsc::Receiver<Publisher>,
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) removed: watch::Receiver<bool>,
+}
+
+/// The status of a feed that nobody publishes to.
+#[must_use]
+pub fn idle_status(config: &config::Feed) -> FeedStatus {
+    FeedStatus {
+        name: config.name.clone(),
+        title: config.title.clone(),
+        state: FeedState::Idle,
+        presentation: None,
+        dash_url: format!("/live/{}/manifest.mpd", config.name),
+        hls_url: format!("/live/{}/master.m3u8", config.name),
+        publisher: None,
+        source: None,
+        rungs: Vec::new(),
+        worker: None,
+        problem: None,
+    }
+}
+
+impl Task {
+    pub(super) async fn run(mut self) {
+        loop {
+            let publisher = tokio::select! {
+                joined = self.joins.recv() => joined,
+                _ = self.stopping.wait_for(|stop| *stop) => None,
+                _ = self.removed.wait_for(|gone| *gone) => None,
+            };
+            let Some(publisher) = publisher else { return };
+            let config = self.feed.config.load_full();
+            self.parts.metrics.publish(&config.name);
+            info!(
+                feed = config.name,
+                peer = publisher.who.address,
+                encoder = publisher.who.encoder,
+                "publish begins"
+            );
+            let programme = Programme {
+                presentation: Presentation::new(config.clone(), &self.parts.limits),
+                config,
+                feed: self.feed.clone(),
+                parts: self.parts.clone(),
+                who: publisher.who.clone(),
+                dismiss: publisher.dismiss.clone(),
+                id: None,
+                worker: None,
+                worker_build: String::new(),
+                recording: None,
+                shedding: false,
+                closed: false,
+                ending: false,
+            };
+            programme.run(publisher.inputs, self.stopping.clone(), self.removed.clone()).await;
+        }
+    }
+}
+
+/// One presentation with what it holds of the outside.
+struct Programme {
+    presentation: Presentation,
+    config: Arc<config::Feed>,
+    feed: Arc<Feed>,
+    parts: Parts,
+    who: PublisherStatus,
+    dismiss: watch::Sender<Option<String>>,
+    id: Option<String>,
+    worker: Option<Worker>,
+    worker_build: String,
+    recording: Option<store::Presentation>,
+    shedding: bool,
+    closed: bool,
+    ending: bool,
+}
+
+impl Programme {
+    async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        mut stopping: watch::Receiver<bool>,
+        mut removed: watch::Receiver<bool>,
+    ) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut until_status = 0;
+        while !self.closed {
+            // A source ahead of wall time is not read; its queue fills, and TCP holds the encoder back.
+            let reading = !self.ending && !self.presentation.is_ahead(clock::both());
+            tokio::select! {
+                input = inputs.recv(), if reading => match input {
+                    Some(input) => {
+                        let actions = self.presentation.input(clock::both(), input);
+                        self.act(actions);
+                    }
+                    None => self.end("the publisher has gone"),
+                },
+                event = next_event(&mut self.worker) => self.worker_event(event),
+                _ = ticks.tick() => {
+                    let actions = self.presentation.tick(clock::both());
+                    self.act(actions);
+                    if until_status == 0 {
+                        self.publish_status();
+                    }
+                    until_status = (until_status + 1) % TICKS_PER_STATUS;
+                }
+                _ = stopping.wait_for(|stop| *stop), if !self.ending => {
+                    self.dismiss.send_replace(Some("the appliance is shutting down".to_owned()));
+                    self.end("the appliance is shutting down");
+                }
+                _ = removed.wait_for(|gone| *gone), if !self.ending => {
+                    self.dismiss.send_replace(Some("the feed was removed from the configuration".to_owned()));
+                    self.end("the feed was removed");
+                }
+            }
+        }
+        self.close();
+    }
+
+    fn end(&mut self, why: &str) {
+        self.ending = true;
+        info!(feed = self.config.name, why, "publish ends");
+        let actions = self.presentation.publisher_gone(clock::both());
+        self.act(actions);
+        self.publish_status();
+    }
+
+    fn worker_event(&mut self, event: WorkerEvent) {
+        let now = clock::both();
+        let actions = match event {
+            WorkerEvent::Message(message, payload) => {
+                if let worker_protocol::FromWorker::Hello { build, .. } = &message {
+                    self.worker_build.clone_from(build);
+                }
+                self.presentation.worker(now, message, payload)
+            }
+            WorkerEvent::Ended(death) => {
+                self.worker = None;
+                self.presentation.worker_ended(now, &death)
+            }
+        };
+        self.act(actions);
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::StartWorker(job) => self.start_worker(job),
+                Action::ToWorker(message, payload) => self.send(message, payload),
+                Action::Begin(opening) => self.begin(opening),
+                Action::Keep(track, package) => {
+                    if let Some(recording) = &self.recording {
+                        keep(recording, track, package);
+                    }
+                }
+                Action::Dismiss(reason) => {
+                    warn!(feed = self.config.name, reason, "publish dismissed");
+                    self.dismiss.send_replace(Some(reason));
+                }
+                Action::Close => self.closed = true,
+            }
+        }
+    }
+
+    fn start_worker(&mut self, job: worker_protocol::Job) {
+        match supervisor::spawn(&self.parts.worker, &self.config.name, &self.parts.worker_metrics) {
+            Ok(worker) => {
+                self.worker = Some(worker);
+                self.send(ToWorker::Start(job), Bytes::new());
+            }
+            Err(fault) => self.fail(&fault),
+        }
+    }
+
+    /// Queues a message for the worker. One that is behind loses pictures up to the next key frame: the queue is bounded,
+    /// and a decoder can make nothing of what follows a missing picture.
+    fn send(&mut self, message: ToWorker, payload: Bytes) {
+        let Some(worker) = &self.worker else { return };
+        if let ToWorker::Video { key, .. } = &message {
+            if self.shedding && !key {
+                return self.parts.metrics.shed(&self.config.name);
+            }
+            self.shedding = worker.send(message, payload).is_err();
+            if self.shedding {
+                self.parts.metrics.shed(&self.config.name);
+                warn!(
+                    feed = self.config.name,
+                    "the worker is behind; pictures are shed up to the next key frame"
+                );
+            }
+            return;
+        }
+        let must_arrive = matches!(message, ToWorker::Finish | ToWorker::VideoConfiguration { .. });
+        if worker.send(message, payload).is_err() && must_arrive {
+            warn!(
+                feed = self.config.name,
+                "the worker is too far behind to be told of a change; it is ended"
+            );
+            let death = supervisor::Death::Hung(self.parts.worker.hang_timeout);
+            self.worker = None;
+            let actions = self.presentation.worker_ended(clock::both(), &death);
+            self.act(actions);
+        }
+    }
+
+    fn begin(&mut self, opening: Opening) {
+        let id = store::presentation_id(opening.availability_start_unix_millis);
+        let tracks: Result<Vec<_>, _> = opening.tracks.iter().map(new_track).collect();
+        let begun = tracks.map_err(|fault| fault.to_string()).and_then(|tracks| {
+            let new = NewPresentation {
+                feed: self.config.name.clone(),
+                title: self.config.title.clone(),
+                id: id.clone(),
+                availability_start_unix_millis: opening.availability_start_unix_millis,
+                cadence: opening.cadence,
+                window: self.config.window,
+                tracks,
+            };
+            self.parts.store.begin(new).map_err(|fault| fault.to_string())
+        });
+        match begun {
+            Ok(recording) => {
+                info!(feed = self.config.name, presentation = id, "presentation begins");
+                self.recording = Some(recording);
+                self.id = Some(id);
+            }
+            Err(fault) => self.fail(&fault),
+        }
+    }
+
+    fn fail(&mut self, fault: &dyn std::fmt::Display) {
+        let reason = format!("the appliance cannot take the feed: {fault}");
+        warn!(feed = self.config.name, reason, "presentation fails");
+        self.dismiss.send_replace(Some(reason));
+        self.closed = true;
+    }
+
+    fn close(mut self) {
+        self.worker = None;
+        if let Some(recording) = self.recording.take() {
+            recording.end(clock::unix_millis());
+            info!(feed = self.config.name, presentation = self.id, "presentation ends");
+        }
+        // Whoever still publishes is told why; one that has gone does not hear it.
+        self.dismiss.send_if_modified(|reason| {
+            let silent = reason.is_none();
+            if silent {
+                *reason =
+                    Some(self.presentation.problem().unwrap_or("the presentation has ended").to_owned());
+            }
+            silent
+        });
+        let status = FeedStatus {
+            presentation: self.id.clone(),
+            problem: self.presentation.problem().map(str::to_owned),
+            ..idle_status(&self.config)
+        };
+        self.parts.metrics.show(&status);
+        self.feed.status.store(Arc::new(status));
+    }
+
+    fn publish_status(&mut self) {
+        let now = clock::both();
+        let facts = self.presentation.facts(now);
+        let report = self.presentation.report().cloned().unwrap_or_default();
+        let state = match (self.ending, facts.as_ref().is_some_and(|facts| facts.begun)) {
+            (true, _) => FeedState::Ending,
+            (false, true) => FeedState::Live,
+            (false, false) => FeedState::Starting,
+        };
+        let mut status = FeedStatus {
+            state,
+            presentation: self.id.clone(),
+            publisher: Some(self.who.clone()),
+            worker: self
+                .worker
+                .as_ref()
+                .map(|worker| WorkerStatus { pid: worker.pid(), build: self.worker_build.clone() }),
+            problem: self.presentation.problem().map(str::to_owned),
+            ..idle_status(&self.config)
+        };
+        if let Some(facts) = facts {
+            status.source = Some(source_status(&facts, &report));
+            status.rungs = rung_statuses(&facts, &report);
+        }
+        self.parts.metrics.show(&status);
+        self.feed.status.store(Arc::new(status));
+    }
+}
+
+async fn next_event(worker: &mut Option<Worker>) -> WorkerEvent {
+    match worker {
+        Some(worker) => match worker.event().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+fn keep(recording: &store::Presentation, track: usize, package: Packaged) {
+    match package {
+        Packaged::Chunk { segment, chunk } => recording.push(track, segment, chunk),
+        Packaged::SegmentEnd { segment, start, duration } => {
+            recording.complete(track, segment, start, duration)
+        }
+    }
+}
+
+fn new_track(
+    track: &crate::feed::presentation::OpeningTrack,
+) -> Result<NewTrack, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(NewTrack {
+        name: track.name.clone(),
+        kind: window_kind(&track.spec),
+        codecs: track.spec.codecs_string()?,
+        timescale: track.spec.timescale,
+        init: packager::cmaf::init_segment(&track.spec)?,
+        nominal_bit_rate: track.nominal_bit_rate,
+    })
+}
+
+fn window_kind(spec: &TrackSpec) -> WindowTrackKind {
+    match &spec.media {
+        TrackMedia::Video { size, frame_rate, .. } => {
+            WindowTrackKind::Video { size: *size, frame_rate: *frame_rate }
+        }
+        TrackMedia::Audio(params) => {
+            WindowTrackKind::Audio { sample_rate: params.sample_rate, channels: params.channels }
+        }
+    }
+}
+
+fn source_status(facts: &crate::feed::presentation::Facts, report: &worker_protocol::Report) -> SourceStatus {
+    let (video, audio) = (facts.source.video.as_ref(), facts.source.audio.as_ref());
+    let size = report.source_size.or(video.map(|video| video.size));
+    SourceStatus {
+        video_codec: video.map(|video| video.codec.name().to_owned()),
+        width: size.map_or(0, |size| size.width),
+        height: size.map_or(0, |size| size.height),
+        frame_rate: facts.source.frame_rate.to_string(),
+        deinterlacing: report.deinterlacing,
+        audio_codec: audio.map(|_| "AAC".to_owned()),
+        sample_rate: audio.map_or(0, |audio| audio.sample_rate),
+        channels: audio.map_or(0, |audio| audio.channels),
+        bit_rate: facts.source_bit_rate,
+        key_frame_interval_millis: u64::try_from(facts.key_frame_interval.as_millis()).unwrap_or(u64::MAX),
+        decode_errors: report.decode_errors,
+        frames_repeated: report.frames_repeated,
+        pictures_dropped: report.pictures_dropped,
+        timestamp_jumps: facts.timestamp_jumps,
+    }
+}
+
+fn rung_statuses(
+    facts: &crate::feed::presentation::Facts,
+    report: &worker_protocol::Report,
+) -> Vec<RungStatus> {
+    let rung = |(index, rung): (usize, &media::Rung)| {
+        let told = report.rungs.get(index).cloned().unwrap_or_default();
+        let rate = match rung.rate {
+            media::ladder::RungRate::Full => facts.frame_rate,
+            media::ladder::RungRate::Half => facts.frame_rate.half(),
+        };
+        RungStatus {
+            name: rung.name.clone(),
+            width: rung.size.width,
+            height: rung.size.height,
+            frame_rate: rate.to_string(),
+            bit_rate: rung.bit_rate,
+            measured_bit_rate: facts.rung_bit_rates.get(index).copied().unwrap_or_default(),
+            real_time_ratio: real_time_ratio(told.frames_in, told.busy_micros, rate.as_f64()),
+            queue_depth: told.queue_depth,
+            latency_millis: told.latency_micros / 1000,
+            pictures_out: told.pictures_out,
+        }
+    };
+    facts.rungs.iter().enumerate().map(rung).collect()
+}
+
+/// Frames the encoder could do a second over frames it must do.
+fn real_time_ratio(frames: u64, busy_micros: u64, frames_per_second: f64) -> Option<f64> {
+    let busy = Duration::from_micros(busy_micros).as_secs_f64();
+    let frames = u32::try_from(frames).ok().filter(|frames| *frames > 0)?;
+    (busy > 0.0).then(|| f64::from(frames) / busy / frames_per_second)
+}

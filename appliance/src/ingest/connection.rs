@@ -1,0 +1,412 @@
+//! One publisher's connection: the socket's and TLS's bytes through the sans-IO session, under deadlines.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use media::probe::Hints;
+use media::{SourceStamp, Track, VideoCodec};
+use rtmp::{
+    AudioKind, AudioTag, ConnectRequest, Event, FrameType, Limits, MediaKind, RefusalCode, ServerSession,
+    SessionError, Stage, VideoCodecId, VideoKind, VideoTag,
+};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info, warn};
+
+use super::Shared;
+use crate::clock;
+use crate::feed::source::Input;
+use crate::feed::status::PublisherStatus;
+use crate::feed::{Claim, Refusal};
+
+/// Bytes asked of the socket at a time. The session queues what one read causes.
+const READ_BYTES: usize = 32 * 1024;
+/// Longest time in which a peer must take an answer of ours; they are a few hundred bytes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a turned-away peer's own bytes are still read and dropped, so that closing does not send a TCP reset that
+/// would throw away the refusal before its encoder has read it.
+const LINGER: Duration = Duration::from_millis(500);
+/// Longest name of an encoder that is shown.
+const MAX_ENCODER_CHARS: usize = 64;
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The encoder stopped publishing and closed.
+    Finished,
+    /// The encoder closed without having published.
+    Left,
+    /// Its feed ended the publish, for this reason.
+    Dismissed(String),
+    /// It was refused.
+    Refused(&'static str),
+    /// Too many refusals from its address.
+    Barred,
+    /// TLS could not be agreed on.
+    Tls(std::io::Error),
+    /// It broke a rule of the protocol.
+    Protocol(SessionError),
+    /// The socket failed.
+    Socket(std::io::Error),
+    /// It did not come to an end of this step in time.
+    Deadline(&'static str, Duration),
+    /// The appliance stops.
+    Stopping,
+}
+
+impl End {
+    /// A word from a closed list, for a metric's label.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Left => "left",
+            Self::Dismissed(_) => "dismissed",
+            Self::Refused(_) => "refused",
+            Self::Barred => "barred",
+            Self::Tls(_) => "tls",
+            Self::Protocol(_) => "protocol",
+            Self::Socket(_) => "socket",
+            Self::Deadline(..) => "deadline",
+            Self::Stopping => "stopping",
+        }
+    }
+
+    /// Whether this is the ordinary course of things, or told elsewhere already.
+    #[must_use]
+    pub const fn is_expected(&self) -> bool {
+        matches!(self, Self::Finished | Self::Left | Self::Dismissed(_) | Self::Stopping)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("the encoder finished"),
+            Self::Left => f.write_str("the encoder left without publishing"),
+            Self::Dismissed(reason) => write!(f, "dismissed: {reason}"),
+            Self::Refused(label) => write!(f, "refused: {label}"),
+            Self::Barred => f.write_str("too many refusals from this address within a minute"),
+            Self::Tls(fault) => {
+                write!(f, "the TLS handshake failed ({fault}); is it plain RTMP on the RTMPS port?")
+            }
+            Self::Protocol(fault) => write!(f, "{fault}"),
+            Self::Socket(fault) => write!(f, "the connection broke: {fault}"),
+            Self::Deadline(step, bound) => write!(f, "no {step} within {bound:?}"),
+            Self::Stopping => f.write_str("the appliance stops"),
+        }
+    }
+}
+
+/// Runs a connection to its end.
+pub(super) async fn drive(
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    shared: &Shared,
+) -> End {
+    let accepted = clock::now();
+    let Some(tls) = tls else { return talk(socket, peer, false, accepted, shared).await };
+    let bound = shared.config.handshake_timeout;
+    match tokio::time::timeout(bound, TlsAcceptor::from(tls).accept(socket)).await {
+        Ok(Ok(stream)) => talk(stream, peer, true, accepted, shared).await,
+        Ok(Err(fault)) => End::Tls(fault),
+        Err(_) => End::Deadline("TLS handshake", bound),
+    }
+}
+
+async fn talk<S>(stream: S, peer: SocketAddr, tls: bool, accepted: Instant, shared: &Shared) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut talk = Talk {
+        stream,
+        shared,
+        session: ServerSession::new(Limits::default()),
+        peer,
+        tls,
+        encoder: String::new(),
+        claim: None,
+        published: false,
+        accepted,
+        handshaken: accepted,
+        heard: accepted,
+    };
+    let end = talk.run().await;
+    if talk.claim.take().is_some() {
+        shared.metrics.publishing.dec();
+    }
+    talk.say_goodbye().await;
+    end
+}
+
+struct Talk<'a, S> {
+    stream: S,
+    shared: &'a Shared,
+    session: ServerSession,
+    peer: SocketAddr,
+    tls: bool,
+    encoder: String,
+    claim: Option<Claim>,
+    published: bool,
+    accepted: Instant,
+    handshaken: Instant,
+    heard: Instant,
+}
+
+/// What woke a connection.
+enum Woken {
+    Read(std::io::Result<usize>),
+    Dismissed(String),
+    Overdue,
+    Stopping,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
+    async fn run(&mut self) -> End {
+        let mut buffer = BytesMut::new();
+        let mut stopping = self.shared.stopping.clone();
+        loop {
+            buffer.clear();
+            buffer.reserve(READ_BYTES);
+            let (step, since, bound) = self.deadline();
+            let left = bound.saturating_sub(clock::now().saturating_duration_since(since));
+            // In this order: a connection that was held back by its own feed has bytes to read, and is not overdue.
+            let woken = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => Woken::Stopping,
+                reason = dismissal(&mut self.claim) => Woken::Dismissed(reason),
+                read = self.stream.read_buf(&mut buffer) => Woken::Read(read),
+                () = tokio::time::sleep(left) => Woken::Overdue,
+            };
+            match woken {
+                Woken::Read(Ok(0)) => return if self.published { End::Finished } else { End::Left },
+                Woken::Read(Ok(_)) => {}
+                Woken::Read(Err(fault)) => return End::Socket(fault),
+                Woken::Dismissed(reason) => {
+                    self.session.end(RefusalCode::Rejected, &reason);
+                    return End::Dismissed(reason);
+                }
+                Woken::Overdue => return End::Deadline(step, bound),
+                Woken::Stopping => {
+                    self.session.end(RefusalCode::Failed, &Refusal::Stopping.to_string());
+                    return End::Stopping;
+                }
+            }
+            self.heard = clock::now();
+            self.shared.metrics.bytes.inc_by(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
+            // Events from before a fault are still good: media of a publish is not lost to what follows it.
+            let fault = self.session.input(&buffer).err();
+            if let Some(end) = self.take_events().await {
+                return end;
+            }
+            if let Some(fault) = fault {
+                return End::Protocol(fault);
+            }
+            if let Err(end) = self.flush().await {
+                // Encoders unpublish and are gone, without waiting for the answers.
+                return if self.published && self.claim.is_none() { End::Finished } else { end };
+            }
+            if self.session.is_closing() {
+                return End::Left;
+            }
+        }
+    }
+
+    /// What is awaited now, since when, and how long.
+    fn deadline(&self) -> (&'static str, Instant, Duration) {
+        let config = &self.shared.config;
+        match self.session.stage() {
+            Stage::Handshake => ("RTMP handshake", self.accepted, config.handshake_timeout),
+            Stage::Publishing => ("media", self.heard, config.idle_timeout),
+            _ => ("publish", self.handshaken, config.publish_timeout),
+        }
+    }
+
+    async fn take_events(&mut self) -> Option<End> {
+        while let Some(event) = self.session.poll_event() {
+            let taken = match event {
+                Event::HandshakeDone => {
+                    self.handshaken = clock::now();
+                    Ok(())
+                }
+                Event::Connect(request) => self.connect(&request),
+                Event::Publish { key, .. } => self.publish(key.as_bytes()),
+                Event::Metadata(metadata) => {
+                    let hints = Hints {
+                        frame_rate: metadata.frame_rate,
+                        has_video: metadata.has_video,
+                        has_audio: metadata.has_audio,
+                    };
+                    self.hand_over(Input::Hints(hints)).await;
+                    Ok(())
+                }
+                Event::Video(tag) => self.video(tag).await,
+                Event::Audio(tag) => self.audio(tag).await,
+                Event::Unsupported { media, name } => {
+                    let track = match media {
+                        MediaKind::Video => Track::Video,
+                        MediaKind::Audio => Track::Audio,
+                    };
+                    self.hand_over(Input::Unsupported { track, codec: printable(&name) }).await;
+                    Ok(())
+                }
+                Event::PublishEnded(how) => {
+                    debug!(peer = %self.peer, ?how, "unpublished");
+                    self.release();
+                    Ok(())
+                }
+                Event::Warning(warning) => {
+                    debug!(peer = %self.peer, %warning, "odd encoder");
+                    Ok(())
+                }
+            };
+            if let Err(end) = taken {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    fn connect(&mut self, request: &ConnectRequest) -> Result<(), End> {
+        self.encoder = printable(&request.flash_ver);
+        let expected = &self.shared.config.application;
+        if request.app != *expected {
+            self.shared.count_refusal(self.peer, "unknown_application");
+            let reason = format!(
+                "there is no application \"{}\" here; end the server's URL in /{expected}",
+                printable(&request.app)
+            );
+            self.session.refuse_connect(&reason);
+            return Err(End::Refused("unknown_application"));
+        }
+        self.session.accept_connect().map_err(End::Protocol)
+    }
+
+    fn publish(&mut self, key: &[u8]) -> Result<(), End> {
+        if self.shared.is_barred(self.peer) {
+            self.shared.metrics.refused("barred");
+            let reason =
+                "too many refused publishes from this address; wait a minute, then check key and URL";
+            self.session.refuse_publish(RefusalCode::Denied, reason);
+            return Err(End::Barred);
+        }
+        let who = PublisherStatus {
+            address: self.peer.to_string(),
+            tls: self.tls,
+            encoder: self.encoder.clone(),
+            since_unix_millis: clock::unix_millis(),
+        };
+        match self.shared.feeds.admit(key, who) {
+            Ok(claim) => {
+                info!(feed = claim.feed_name(), peer = %self.peer, tls = self.tls, "publisher admitted");
+                self.claim = Some(claim);
+                self.published = true;
+                self.shared.metrics.publishing.inc();
+                self.session.accept_publish().map_err(End::Protocol)
+            }
+            Err(refusal) => {
+                self.shared.count_refusal(self.peer, refusal.label());
+                if let Some(suppressed) = self.shared.admit_line(refusal.label()) {
+                    warn!(peer = %self.peer, %refusal, suppressed, "publish refused");
+                }
+                self.session.refuse_publish(RefusalCode::BadName, &refusal.to_string());
+                Err(End::Refused(refusal.label()))
+            }
+        }
+    }
+
+    async fn video(&mut self, tag: VideoTag) -> Result<(), End> {
+        let codec = match tag.codec {
+            VideoCodecId::Avc => VideoCodec::H264,
+            VideoCodecId::Hevc => VideoCodec::Hevc,
+            VideoCodecId::Av1 => VideoCodec::Av1,
+        };
+        let input = match tag.kind {
+            VideoKind::Configuration(record) => Input::VideoConfiguration { codec, record },
+            VideoKind::Picture(payload) => Input::Video {
+                stamp: SourceStamp {
+                    millis: tag.timestamp_millis,
+                    nanos: tag.nanos,
+                    composition_millis: tag.composition_millis,
+                },
+                key: tag.frame == FrameType::Key,
+                payload,
+            },
+            VideoKind::End => return Ok(()),
+        };
+        self.hand_over(input).await;
+        Ok(())
+    }
+
+    async fn audio(&mut self, tag: AudioTag) -> Result<(), End> {
+        let input = match tag.kind {
+            AudioKind::Configuration(record) => Input::AudioConfiguration(record),
+            AudioKind::Frame(payload) => Input::Audio {
+                stamp: SourceStamp { millis: tag.timestamp_millis, nanos: tag.nanos, composition_millis: 0 },
+                payload,
+            },
+        };
+        self.hand_over(input).await;
+        Ok(())
+    }
+
+    /// Waits while the feed's queue is full; the socket is not read meanwhile. A feed that takes no more has a reason,
+    /// which comes as the claim's dismissal.
+    async fn hand_over(&mut self, input: Input) {
+        if let Some(claim) = &self.claim {
+            claim.send(input).await;
+        }
+    }
+
+    fn release(&mut self) {
+        if self.claim.take().is_some() {
+            self.shared.metrics.publishing.dec();
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        let write = async {
+            while let Some(bytes) = self.session.poll_output() {
+                self.stream.write_all(&bytes).await?;
+            }
+            self.stream.flush().await
+        };
+        match tokio::time::timeout(WRITE_TIMEOUT, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault)) => Err(End::Socket(fault)),
+            Err(_) => Err(End::Deadline("reader of our answers", WRITE_TIMEOUT)),
+        }
+    }
+
+    /// Sends what is still to be said, and closes so that it arrives.
+    async fn say_goodbye(&mut self) {
+        if self.flush().await.is_err() || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut dropped = BytesMut::with_capacity(READ_BYTES);
+        let drain = async {
+            while matches!(self.stream.read_buf(&mut dropped).await, Ok(read) if read > 0) {
+                dropped.clear();
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, drain).await;
+    }
+}
+
+async fn dismissal(claim: &mut Option<Claim>) -> String {
+    match claim {
+        Some(claim) => claim.dismissed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A peer's own words, fit for a log and a page.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(MAX_ENCODER_CHARS).collect()
+}
