@@ -1,7 +1,7 @@
 //! Which grid frames a decoded picture is put out as.
 //!
 //! Source stamps are milliseconds, so pictures jitter around the grid, and the source's clock is never quite the
-//! grid's. A picture takes the frame that is due as long as it stands within [`DUE_QUARTERS`] of it, not only when that
+//! grid's. A picture takes the frame that is due as long as it stands within three quarters of a frame, not only when that
 //! is the nearest: after a slip the error is a quarter of a frame on the other side, and jitter must make up half a
 //! frame to slip back. So a drop and a repeat never chase each other.
 
