@@ -55,8 +55,9 @@ lint: deps-build ## Formatting, clippy without a warning, and cargo-deny where i
 	  else echo 'lint: cargo-deny is not installed; licences are still checked by the house_rules test'; fi
 
 .PHONY: bench-main
-bench-main: deps-demo release ## Measure the main job against the ffmpeg command line, and print a table
-	@exec bash benches/main.sh
+bench-main: deps-demo ## Measure the main job against the ffmpeg command line, and print a table
+	@cargo build $(CARGO_FLAGS) --release --bins -p appliance -p worker -p benches
+	@exec target/release/bench-main
 
 .PHONY: deps deps-build deps-demo deps-test
 deps: deps-test ## Install every system package that any target needs (root)

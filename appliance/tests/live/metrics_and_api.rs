@@ -90,7 +90,7 @@ fn metrics_are_well_formed() {
 #[test]
 fn the_command_line_tells_the_status() {
     let rungd = Setup::one_feed("studio-m").start();
-    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("rungd");
+    let program = test_support::rungd::binary("rungd");
     let output = Command::new(program)
         .args(["status", "--config"])
         .arg(rungd.folder().join("rungd.toml"))

@@ -327,10 +327,16 @@ impl Rungd {
     }
 }
 
-/// A binary of this workspace, beside the running test's own.
-fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+/// A binary of this workspace, beside the running program's own.
+///
+/// # Panics
+/// Where it is not built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let folder = program.parent().unwrap();
+    // Tests lie in target/PROFILE/deps, binaries beside rungd.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
     for needed in [name, "rungd-worker"] {
         let path = folder.join(needed);
         assert!(path.is_file(), "{} is not built: cargo build --workspace --bins", path.display());
