@@ -75,7 +75,8 @@ export class Monitor {
     }
     if (this.#last && !this.#excused) {
       this.advanced += currentTime - this.#last.currentTime;
-      this.expected += ((now - this.#last.now) / 1000) * playbackRate;
+      // Catching up with live is allowed for; Shaka's rate of 0 while it waits for media is not.
+      this.expected += ((now - this.#last.now) / 1000) * (playbackRate || 1);
     }
     if (this.#last?.currentTime !== currentTime) {
       this.firstFrameAt ??= !this.#pictures && currentTime > 0 ? now : null;
