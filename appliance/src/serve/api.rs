@@ -1,7 +1,7 @@
 //! What operators and machines ask: feeds, presentations, health, metrics, the time.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -59,9 +59,12 @@ pub(super) async fn feeds(State(state): State<ServeState>) -> Response {
 }
 
 /// `GET /api/v1/feeds/{name}`.
-pub(super) async fn feed(State(state): State<ServeState>, name: Option<Path<String>>) -> Response {
+pub(super) async fn feed(
+    State(state): State<ServeState>,
+    name: Result<Path<String>, PathRejection>,
+) -> Response {
     // Only what could be a feed's name is echoed.
-    let name = name.and_then(|Path(name)| FeedName::new(&name).ok());
+    let name = name.ok().and_then(|Path(name)| FeedName::new(&name).ok());
     let Some(name) = name else {
         return fault(StatusCode::NOT_FOUND, "there is no feed of that name".to_owned());
     };

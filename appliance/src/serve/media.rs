@@ -80,11 +80,14 @@ struct Key {
     manifest: Manifest,
 }
 
+/// Manifests as text, with the version of the presentation that each was written of.
+type Documents = BTreeMap<Key, (u64, Arc<Document>)>;
+
 /// What the media routes share.
 #[derive(Clone)]
 pub(super) struct MediaState {
     store: Store,
-    documents: Arc<Mutex<BTreeMap<Key, (u64, Arc<Document>)>>>,
+    documents: Arc<Mutex<Documents>>,
 }
 
 impl MediaState {

@@ -32,9 +32,8 @@ impl BitRates {
         let (bits, nanos) = (u128::from(bytes) * 8, duration.to_duration().as_nanos());
         self.bits += bits;
         self.nanos += nanos;
-        if nanos > 0 {
-            self.peak = self.peak.max(u64::try_from(bits * 1_000_000_000 / nanos).unwrap_or(u64::MAX));
-        }
+        let rate = (bits * 1_000_000_000).checked_div(nanos).unwrap_or(0);
+        self.peak = self.peak.max(u64::try_from(rate).unwrap_or(u64::MAX));
     }
 
     /// Highest of any one segment, in bits per second, at least `nominal`.
@@ -46,10 +45,8 @@ impl BitRates {
     /// Mean over all segments, in bits per second; `nominal` before the first.
     #[must_use]
     pub(super) fn mean(&self, nominal: u64) -> u64 {
-        match self.nanos {
-            0 => nominal,
-            nanos => u64::try_from(self.bits * 1_000_000_000 / nanos).unwrap_or(u64::MAX),
-        }
+        let rate = (self.bits * 1_000_000_000).checked_div(self.nanos);
+        rate.map_or(nominal, |rate| u64::try_from(rate).unwrap_or(u64::MAX))
     }
 }
 

@@ -127,7 +127,8 @@ impl Replays {
             title: record.title.clone(),
             availability_start_unix_millis: record.availability_start_unix_millis,
             published_unix_millis: published,
-            live: false,
+            // What is still on air grows here too, segment by segment: the same programme with all of its past.
+            live: !replay.is_ended(),
             segment_duration: record.cadence.segment_duration().to_duration(),
             time_shift: *duration,
             time_url: TIME_URL.to_owned(),

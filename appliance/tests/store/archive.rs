@@ -1,0 +1,173 @@
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use appliance::store::{FeedName, Media, PresentationId, Store, TrackName};
+use media::SegmentNumber;
+use test_support::wait::poll;
+
+use crate::programme::{TRACKS, begin, keep_all, open, push, segment, write, write_and_archive};
+
+const ID: &str = "20261121T031500.000Z";
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A segment as a viewer of the recording gets it.
+async fn fetch(store: &Store, feed: &str, id: &str, track: usize, number: Option<u64>) -> Option<Vec<u8>> {
+    let (feed, id) = (FeedName::new(feed).unwrap(), PresentationId::new(id).unwrap());
+    let track = TrackName::new(TRACKS[track]).unwrap();
+    let (media, _) = store.media(&feed, &id, &track, number.map(SegmentNumber)).await.unwrap()?;
+    match media {
+        Media::Init(bytes) => Some(bytes.to_vec()),
+        Media::Segment(segment) => Some(segment.complete()?.parts.concat()),
+        Media::Stored(stored) => {
+            let length = stored.bytes();
+            Some(tokio::task::spawn_blocking(move || stored.read(0..length)).await.unwrap().unwrap().to_vec())
+        }
+    }
+}
+
+async fn numbers(store: &Store, feed: &str, id: &str) -> Vec<u64> {
+    let (feed, id) = (FeedName::new(feed).unwrap(), PresentationId::new(id).unwrap());
+    let Some(replay) = store.replay(&feed, &id).await.unwrap() else { return Vec::new() };
+    let window = store.replay_window(&replay, "").await.unwrap().unwrap();
+    window.tracks[0].segments.iter().map(|segment| segment.number.0).collect()
+}
+
+fn file(state_dir: &Path, feed: &str, track: usize, name: &str) -> std::path::PathBuf {
+    state_dir.join("archive").join(feed).join(ID).join(TRACKS[track]).join(name)
+}
+
+#[tokio::test]
+async fn a_recording_has_everything_and_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _registry) = open(&keep_all(), folder.path());
+        let presentation = begin(&store, "studio-a", ID, Duration::from_secs(4));
+        write_and_archive(&store, &presentation, 1..=20);
+        let view = store.live("studio-a").unwrap();
+        presentation.end(1_795_230_940_000);
+        assert!(poll(DEADLINE, || view.is_settled().then_some(())).is_some());
+        // The live URL now has all of it, in place, though memory holds only the end.
+        let window = store.live_window(&view, "x/").await.unwrap();
+        assert!(!window.live);
+        assert_eq!((window.tracks[0].segments.len(), window.media_base.as_str()), (20, "x/"));
+        assert_eq!(fetch(&store, "studio-a", ID, 0, Some(1)).await, Some(segment(0, 1)), "from the disk");
+        assert_eq!(fetch(&store, "studio-a", ID, 0, Some(20)).await, Some(segment(0, 20)), "from memory");
+        store.shutdown(DEADLINE).await;
+    }
+    assert_eq!(fs::read(file(folder.path(), "studio-a", 1, "00000007.m4s")).unwrap(), segment(1, 7));
+    assert_eq!(fs::read(file(folder.path(), "studio-a", 0, "init.mp4")).unwrap(), b"init of 360p");
+
+    let (store, _registry) = open(&keep_all(), folder.path());
+    let infos = store.presentations(None).await.unwrap();
+    assert_eq!(infos.len(), 1);
+    let info = &infos[0];
+    assert_eq!((info.id.as_str(), info.live, info.archived), (ID, false, true));
+    assert_eq!((info.duration_millis, info.ended_unix_millis), (40_000, Some(1_795_230_940_000)));
+    assert_eq!(numbers(&store, "studio-a", ID).await, (1..=20).collect::<Vec<_>>());
+    for number in [1, 13, 20] {
+        assert_eq!(fetch(&store, "studio-a", ID, 1, Some(number)).await, Some(segment(1, number)));
+    }
+    assert_eq!(fetch(&store, "studio-a", ID, 1, None).await.as_deref(), Some(b"init of audio".as_slice()));
+    for odd in [0, 21, u64::MAX] {
+        assert_eq!(fetch(&store, "studio-a", ID, 1, Some(odd)).await, None, "{odd}");
+    }
+    assert!(store.begin(appliance_new(&store)).is_err(), "an id that is on disk is taken");
+}
+
+fn appliance_new(_: &Store) -> appliance::store::NewPresentation {
+    appliance::store::NewPresentation {
+        feed: "studio-a".to_owned(),
+        title: String::new(),
+        id: ID.to_owned(),
+        availability_start_unix_millis: 0,
+        cadence: media::Cadence::new(media::FrameRate::PAL, Duration::from_secs(2), Duration::from_secs(1)),
+        window: Duration::from_secs(4),
+        tracks: vec![appliance::store::NewTrack {
+            name: "a".to_owned(),
+            kind: packager::window::WindowTrackKind::Audio { sample_rate: 48_000, channels: 2 },
+            codecs: String::new(),
+            timescale: media::Timescale::VIDEO,
+            init: bytes::Bytes::new(),
+            nominal_bit_rate: 1,
+        }],
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_is_put_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _registry) = open(&keep_all(), folder.path());
+        let presentation = begin(&store, "studio-a", ID, Duration::from_secs(60));
+        write(&presentation, 1..=5);
+        push(&presentation, 0, 6, 0);
+        let last = file(folder.path(), "studio-a", 1, "00000005.m4s");
+        assert!(poll(DEADLINE, || last.exists().then_some(())).is_some());
+        assert!(poll(DEADLINE, || (store.archive_health()?.waiting == 0).then_some(())).is_some());
+        // As after kill -9: neither the end nor the shutdown is told to anybody.
+        std::mem::forget(presentation);
+        std::mem::forget(store);
+    }
+    // A row whose file is gone, one whose file is cut off, files without a row, a write cut off, a stranger's file.
+    fs::remove_file(file(folder.path(), "studio-a", 0, "00000001.m4s")).unwrap();
+    fs::write(file(folder.path(), "studio-a", 1, "00000005.m4s"), b"cut").unwrap();
+    let orphans = [
+        file(folder.path(), "studio-a", 0, "00000099.m4s"),
+        file(folder.path(), "studio-a", 0, "00000006.m4s.tmp"),
+    ];
+    for orphan in &orphans {
+        fs::write(orphan, b"orphan").unwrap();
+    }
+    let lost = folder.path().join("archive/studio-b/20200101T000000.000Z/360p");
+    fs::create_dir_all(&lost).unwrap();
+    fs::write(lost.join("00000001.m4s"), b"orphan").unwrap();
+    let note = folder.path().join("archive/README");
+    fs::write(&note, b"an operator's").unwrap();
+
+    let (store, _registry) = open(&keep_all(), folder.path());
+    assert_eq!(numbers(&store, "studio-a", ID).await, [2, 3, 4]);
+    let info = &store.presentations(None).await.unwrap()[0];
+    assert_eq!(info.ended_unix_millis, Some(1_795_230_900_000 + 10_000), "ended with its last segment");
+    assert!(orphans.iter().all(|orphan| !orphan.exists()));
+    assert!(!lost.exists() && note.exists());
+    assert_eq!(fetch(&store, "studio-a", ID, 0, Some(1)).await, None);
+    assert_eq!(fetch(&store, "studio-a", ID, 0, Some(2)).await, Some(segment(0, 2)));
+}
+
+#[tokio::test]
+async fn an_archive_without_its_catalogue_is_put_aside_and_not_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("archive/studio-a").join(ID).join("360p");
+    fs::create_dir_all(&precious).unwrap();
+    fs::write(precious.join("00000001.m4s"), b"precious").unwrap();
+    let (store, _registry) = open(&keep_all(), folder.path());
+    assert!(store.presentations(None).await.unwrap().is_empty());
+    let aside: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("archive.lost-"))
+        .collect();
+    assert_eq!(aside.len(), 1);
+    assert_eq!(fs::read(aside[0].join("studio-a").join(ID).join("360p/00000001.m4s")).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn two_presentations_of_a_feed_keep_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _registry) = open(&keep_all(), folder.path());
+    let first = begin(&store, "studio-a", "20261121T010000.000Z", Duration::from_secs(4));
+    write(&first, 1..=3);
+    // The next begins before the first was ended: it ends it, and what was not written yet still is.
+    let second = begin(&store, "studio-a", "20261121T020000.000Z", Duration::from_secs(4));
+    write(&second, 1..=2);
+    write(&first, [4]);
+    second.end(1_795_230_910_000);
+    store.shutdown(DEADLINE).await;
+    assert_eq!(numbers(&store, "studio-a", "20261121T010000.000Z").await, [1, 2, 3]);
+    assert_eq!(numbers(&store, "studio-a", "20261121T020000.000Z").await, [1, 2]);
+    let infos = store.presentations(Some("studio-a")).await.unwrap();
+    assert!(infos.iter().all(|info| !info.live && info.ended_unix_millis.is_some()), "{infos:?}");
+    assert!(store.presentations(Some("studio-b")).await.unwrap().is_empty());
+    assert!(store.presentations(Some("../x")).await.unwrap().is_empty());
+}

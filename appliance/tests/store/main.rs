@@ -1,0 +1,8 @@
+//! The store over real files: what is kept, what is found again, and what happens when the disk fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod archive;
+mod degraded;
+mod live;
+mod programme;
+mod retention;

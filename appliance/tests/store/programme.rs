@@ -1,0 +1,119 @@
+//! A made-up programme: two tracks whose bytes say where they belong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use appliance::config;
+use appliance::store::{NewPresentation, NewTrack, Presentation, Store};
+use bytes::Bytes;
+use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
+use packager::cmaf::Chunk;
+use packager::window::WindowTrackKind;
+use prometheus::Registry;
+use test_support::wait_until;
+
+/// Names of the tracks.
+pub(crate) const TRACKS: [&str; 2] = ["360p", "audio"];
+/// Length of a segment.
+pub(crate) const SEGMENT: Duration = Duration::from_secs(2);
+
+/// An archive that keeps everything.
+pub(crate) fn keep_all() -> config::Archive {
+    config::Archive { enabled: true, max_age: None, max_bytes: None }
+}
+
+pub(crate) fn open(archive: &config::Archive, state_dir: &Path) -> (Store, Registry) {
+    let registry = Registry::new();
+    let store = Store::open(archive, state_dir, &registry).unwrap();
+    (store, registry)
+}
+
+pub(crate) fn begin(store: &Store, feed: &str, id: &str, window: Duration) -> Presentation {
+    let track = |name: &str, kind: WindowTrackKind, timescale: u32| NewTrack {
+        name: name.to_owned(),
+        kind,
+        codecs: "avc1.64001e".to_owned(),
+        timescale: Timescale::new(timescale).unwrap(),
+        init: Bytes::from(format!("init of {name}")),
+        nominal_bit_rate: 1000,
+    };
+    let size = Size { width: 640, height: 360 };
+    let video = WindowTrackKind::Video { size, frame_rate: FrameRate::PAL };
+    let audio = WindowTrackKind::Audio { sample_rate: 48_000, channels: 2 };
+    let new = NewPresentation {
+        feed: feed.to_owned(),
+        title: format!("Programme of {feed}"),
+        id: id.to_owned(),
+        availability_start_unix_millis: 1_795_230_900_000,
+        cadence: Cadence::new(FrameRate::PAL, SEGMENT, Duration::from_millis(500)),
+        window,
+        tracks: vec![track(TRACKS[0], video, 90_000), track(TRACKS[1], audio, 48_000)],
+    };
+    store.begin(new).unwrap()
+}
+
+/// The two chunks that every segment is made of.
+pub(crate) fn chunks(track: usize, number: u64) -> [Bytes; 2] {
+    ["first", "second"]
+        .map(|half| Bytes::from(format!("{half} half of segment {number} of {}. ", TRACKS[track])))
+}
+
+/// All of a segment.
+pub(crate) fn segment(track: usize, number: u64) -> Vec<u8> {
+    chunks(track, number).concat()
+}
+
+pub(crate) fn push(presentation: &Presentation, track: usize, number: u64, half: usize) {
+    let bytes = chunks(track, number)[half].clone();
+    let chunk = Chunk {
+        bytes: u64::try_from(bytes.len()).unwrap(),
+        parts: vec![bytes],
+        start: MediaTime::ZERO,
+        duration: MediaTime::from_millis(1000),
+        independent: half == 0,
+    };
+    presentation.push(track, SegmentNumber(number), chunk);
+}
+
+pub(crate) fn complete(presentation: &Presentation, track: usize, number: u64) {
+    let start = MediaTime::from_millis(i64::try_from((number - 1) * 2000).unwrap());
+    presentation.complete(track, SegmentNumber(number), start, MediaTime::from_millis(2000));
+}
+
+/// Writes whole segments of both tracks.
+pub(crate) fn write(presentation: &Presentation, numbers: impl IntoIterator<Item = u64>) {
+    for number in numbers {
+        for track in 0..TRACKS.len() {
+            push(presentation, track, number, 0);
+            push(presentation, track, number, 1);
+            complete(presentation, track, number);
+        }
+    }
+}
+
+/// As [`write`], but waits for the disk after each number, as real time would.
+pub(crate) fn write_and_archive(
+    store: &Store,
+    presentation: &Presentation,
+    numbers: impl IntoIterator<Item = u64>,
+) {
+    for number in numbers {
+        write(presentation, [number]);
+        wait_until(Duration::from_secs(20), "the archive to have written all", || {
+            (store.archive_health()?.waiting == 0).then_some(())
+        });
+    }
+}
+
+/// The value of a metric, summed over its labels; zero where it was never moved.
+pub(crate) fn metric(registry: &Registry, name: &str) -> f64 {
+    let families = registry.gather();
+    let family = families.iter().find(|family| family.name() == name);
+    family.map_or(0.0, |family| {
+        family
+            .get_metric()
+            .iter()
+            .map(|metric| metric.get_gauge().get_value() + metric.get_counter().get_value())
+            .sum()
+    })
+}
