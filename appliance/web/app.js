@@ -149,6 +149,8 @@ function showOverlay(feed, recording) {
   setText(button, action?.[0]);
   button.onclick = action?.[1] ?? null;
   setAttribute(byId('player'), 'data-covered', title === null ? null : '');
+  const soundOnly = title === null && !recording && feed.source && !feed.source.video_codec;
+  setAttribute(byId('player'), 'data-sound-only', soundOnly ? '' : null);
 }
 
 function overlay(feed, recording) {
