@@ -16,6 +16,7 @@ pub struct Metrics {
     pictures_dropped: IntGaugeVec,
     timestamp_jumps: IntGaugeVec,
     shed: IntCounterVec,
+    warnings: IntCounterVec,
     rung_bit_rate: IntGaugeVec,
     rung_ratio: GaugeVec,
     rung_queue: IntGaugeVec,
@@ -79,6 +80,11 @@ impl Metrics {
                 "Source pictures not given to a worker that was behind",
                 feed,
             )?,
+            warnings: counter(
+                "rungd_feed_source_warnings_total",
+                "Rules that sources broke without being refused, by rule",
+                &["feed", "rule"],
+            )?,
             rung_bit_rate: int("rungd_rung_bits_per_second", "Coded video going out, over 5 s", rung)?,
             rung_ratio: float(
                 "rungd_rung_real_time_ratio",
@@ -103,6 +109,11 @@ impl Metrics {
     /// Counts a source picture that was not given to a worker.
     pub fn shed(&self, feed: &str) {
         self.shed.with_label_values(&[feed]).inc();
+    }
+
+    /// Counts a rule that a source broke, by a word from a closed list.
+    pub fn warn(&self, feed: &str, rule: &'static str) {
+        self.warnings.with_label_values(&[feed, rule]).inc();
     }
 
     /// Shows a feed's status.

@@ -13,6 +13,7 @@
 
 mod on_air;
 mod probing;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,13 @@ pub enum Action {
     Begin(Opening),
     /// Keep this of track `.0`, in the order of [`Opening::tracks`].
     Keep(usize, Packaged),
+    /// Tell the operator; `rule` is a word from a closed list, for a metric's label.
+    Warn {
+        /// Which rule of the source's was broken.
+        rule: &'static str,
+        /// The sentence.
+        text: String,
+    },
     /// End the publish, with a sentence for the encoder.
     Dismiss(String),
     /// The presentation is over; nothing comes behind this.
@@ -77,6 +85,7 @@ pub struct OpeningTrack {
 #[derive(Debug)]
 pub struct Presentation {
     config: Arc<config::Feed>,
+    limits: config::SourceLimits,
     phase: Phase,
     problem: Option<String>,
 }
@@ -91,9 +100,9 @@ enum Phase {
 impl Presentation {
     /// A presentation whose source is yet to be seen.
     #[must_use]
-    pub fn new(config: Arc<config::Feed>, limits: &config::SourceLimits) -> Self {
-        let probing = Box::new(probing::Probing::new(&config, limits));
-        Self { config, phase: Phase::Probing(probing), problem: None }
+    pub fn new(config: Arc<config::Feed>, limits: config::SourceLimits) -> Self {
+        let probing = Box::new(probing::Probing::new(&config, &limits));
+        Self { config, limits, phase: Phase::Probing(probing), problem: None }
     }
 
     /// Takes what the publisher sent at `now`.
@@ -125,7 +134,7 @@ impl Presentation {
             probing::Verdict::NeedMore => Vec::new(),
             probing::Verdict::Refuse(reason) => self.refuse(reason),
             probing::Verdict::Ready(ready) => {
-                let on_air = on_air::OnAir::start(&self.config, *ready);
+                let on_air = on_air::OnAir::start(&self.config, self.limits.clone(), *ready);
                 match on_air {
                     Ok((on_air, actions)) => {
                         self.phase = Phase::OnAir(Box::new(on_air));
@@ -221,9 +230,13 @@ impl Presentation {
         }
     }
 
-    /// What went wrong, if anything did.
+    /// What went wrong, if anything did; else what the operator was warned of last.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+        let warning = match &self.phase {
+            Phase::OnAir(on_air) => on_air.warning(),
+            _ => None,
+        };
+        self.problem.as_deref().or(warning)
     }
 }

@@ -91,7 +91,7 @@ impl Task {
                 "publish begins"
             );
             let programme = Programme {
-                presentation: Presentation::new(config.clone(), &self.parts.limits),
+                presentation: Presentation::new(config.clone(), self.parts.limits.clone()),
                 config,
                 feed: self.feed.clone(),
                 parts: self.parts.clone(),
@@ -205,6 +205,10 @@ impl Programme {
                     if let Some(recording) = &self.recording {
                         keep(recording, track, package);
                     }
+                }
+                Action::Warn { rule, text } => {
+                    self.parts.metrics.warn(&self.config.name, rule);
+                    warn!(feed = self.config.name, rule, "{text}");
                 }
                 Action::Dismiss(reason) => {
                     warn!(feed = self.config.name, reason, "publish dismissed");

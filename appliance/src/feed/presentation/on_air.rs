@@ -7,12 +7,13 @@ use media::audio_line::AudioLine;
 use media::ladder::RungRate;
 use media::probe::Source;
 use media::timeline::{Placed, SourceStamp, Timeline, TimelineConfig, Track};
-use media::{Cadence, FrameRate, MediaTime, Rung, SegmentNumber, Timescale, VideoCodec};
+use media::{Cadence, FrameRate, MediaTime, Rung, SegmentNumber, Timescale, VideoCodec, VideoParams};
 use packager::segmenter::{AudioGrid, AudioSegmenter, Packaged, Picture, VideoSegmenter};
 use packager::track::TrackSpec;
 use worker_protocol::{FromWorker, Job, Report, ToWorker};
 
 use super::probing::{Held, Ready};
+use super::watch::{Finding, Watch};
 use super::{Action, Opening, OpeningTrack, STALL};
 use crate::clock::Now;
 use crate::config;
@@ -64,6 +65,8 @@ pub(super) struct OnAir {
     begun: bool,
     held: Vec<(usize, Packaged)>,
     input_meter: Meter,
+    watch: Watch,
+    warning: Option<String>,
     finishing: bool,
     problem: Option<String>,
 }
@@ -74,8 +77,6 @@ struct Video {
     /// Where the source's pictures have come to, or have been filled to.
     head: MediaTime,
     codec: VideoCodec,
-    last_key: Option<MediaTime>,
-    key_frame_interval: Duration,
     report: Option<Report>,
 }
 
@@ -101,7 +102,11 @@ struct Audio {
 
 impl OnAir {
     /// Puts a probed source on air: its grid, its rungs and its first units. Fails with a sentence for the encoder.
-    pub(super) fn start(config: &config::Feed, ready: Ready) -> Result<(Self, Vec<Action>), String> {
+    pub(super) fn start(
+        config: &config::Feed,
+        limits: config::SourceLimits,
+        ready: Ready,
+    ) -> Result<(Self, Vec<Action>), String> {
         let Ready { source, zero, held } = ready;
         let frame_rate = config.frame_rate.unwrap_or(source.frame_rate);
         let cadence = Cadence::new(frame_rate, config.segment_duration, config.chunk_duration);
@@ -126,8 +131,6 @@ impl OnAir {
                     rungs: rungs.into_iter().map(|rung| RungState::new(rung, cadence)).collect(),
                     head: MediaTime::ZERO,
                     codec: params.codec,
-                    last_key: None,
-                    key_frame_interval: Duration::ZERO,
                     report: None,
                 })
             }
@@ -157,6 +160,8 @@ impl OnAir {
             begun: false,
             held: Vec::new(),
             input_meter: Meter::default(),
+            watch: Watch::new(limits),
+            warning: None,
             finishing: false,
             problem: None,
         };
@@ -183,10 +188,7 @@ impl OnAir {
             }
             Input::Audio { stamp, payload } => self.source_audio(now, stamp, payload, &mut actions),
             Input::VideoConfiguration { codec, record } => {
-                if let Some(video) = &mut self.video {
-                    video.codec = codec;
-                    actions.push(Action::ToWorker(ToWorker::VideoConfiguration { codec }, record));
-                }
+                self.video_configuration(codec, record, &mut actions);
             }
             Input::AudioConfiguration(record) => self.audio_configuration(&record, &mut actions),
             Input::Hints(_) | Input::Unsupported { .. } => {}
@@ -207,18 +209,24 @@ impl OnAir {
         self.input_meter.add(now.instant, payload.len());
         let Placed { dts, pts, .. } = self.timeline.place(elapsed, Track::Video, stamp);
         video.head = video.head.max(dts);
-        if key {
-            if let Some(last) = video.last_key {
-                video.key_frame_interval = dts.minus(last).to_duration();
-            }
-            video.last_key = Some(dts);
-        }
         let message = ToWorker::Video {
             dts_ticks: dts.ticks_at(Timescale::VIDEO),
             pts_ticks: pts.ticks_at(Timescale::VIDEO),
             key,
         };
+        let findings = [self.watch.unit(now.instant, payload.len()), self.watch.picture(dts, key)];
         actions.push(Action::ToWorker(message, payload));
+        findings.into_iter().flatten().for_each(|finding| self.heed(finding, actions));
+    }
+
+    fn heed(&mut self, finding: Finding, actions: &mut Vec<Action>) {
+        match finding {
+            Finding::Refuse(reason) => self.give_up(reason, actions),
+            Finding::Warn { rule, text } => {
+                self.warning = Some(text.clone());
+                actions.push(Action::Warn { rule, text });
+            }
+        }
     }
 
     fn source_audio(&mut self, now: Now, stamp: SourceStamp, payload: Bytes, actions: &mut Vec<Action>) {
@@ -227,8 +235,32 @@ impl OnAir {
         self.input_meter.add(now.instant, payload.len());
         let placed = self.timeline.place(elapsed, Track::Audio, stamp);
         audio.head = audio.head.max(placed.pts);
+        let finding = self.watch.unit(now.instant, payload.len());
         let packaged = audio.place(placed.pts, payload);
         self.keep_audio(packaged, actions);
+        if let Some(finding) = finding {
+            self.heed(finding, actions);
+        }
+    }
+
+    /// New parameter sets mid-stream, as after a change of size: the rungs keep theirs, the worker fits the picture in.
+    fn video_configuration(&mut self, codec: VideoCodec, record: Bytes, actions: &mut Vec<Action>) {
+        let Some(video) = &mut self.video else { return };
+        match VideoParams::parse(codec, record.clone()) {
+            Ok(params) => {
+                video.codec = codec;
+                actions.push(Action::ToWorker(ToWorker::VideoConfiguration { codec }, record));
+                if let Some(finding) = self.watch.parameters(&params) {
+                    self.heed(finding, actions);
+                }
+            }
+            Err(fault) => {
+                self.give_up(
+                    format!("the {} configuration record cannot be read: {fault}", codec.name()),
+                    actions,
+                );
+            }
+        }
     }
 
     /// A new `AudioSpecificConfig` mid-stream: the same one is repeated by many encoders, another one ends the publish,
@@ -444,6 +476,10 @@ impl OnAir {
         self.problem.clone()
     }
 
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
     pub(super) fn report(&self) -> Option<&Report> {
         self.video.as_ref()?.report.as_ref()
     }
@@ -454,14 +490,13 @@ impl OnAir {
             rungs: Vec::new(),
             source_bit_rate: self.input_meter.bits_per_second(now.instant),
             rung_bit_rates: Vec::new(),
-            key_frame_interval: Duration::ZERO,
+            key_frame_interval: self.watch.key_frame_interval(),
             timestamp_jumps: self.timeline.counters().jumps,
             silence_frames: self.audio.as_ref().map_or(0, |audio| audio.line.counters().silent),
             frame_rate: self.cadence.frame_rate(),
             begun: self.begun,
         };
         if let Some(video) = &mut self.video {
-            facts.key_frame_interval = video.key_frame_interval;
             for state in &mut video.rungs {
                 facts.rungs.push(state.rung.clone());
                 facts.rung_bit_rates.push(state.meter.bits_per_second(now.instant));
