@@ -24,6 +24,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,6 +75,14 @@ pub enum StoreError {
     #[error("archive {} has no catalogue and cannot be put aside", path.display())]
     PutAside {
         /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon uses the catalogue, or nobody can be kept from it.
+    #[error("catalogue is in use: {} cannot be locked", path.display())]
+    Locked {
+        /// The lock's file.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -235,13 +244,13 @@ impl Store {
         registry: &Registry,
     ) -> Result<Self, StoreError> {
         if !archive.enabled {
-            return Self::assemble(None, registry);
+            return Ok(Self::assemble(None, Metrics::register(registry)?));
         }
         let folder = |path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::Folder { path, source }
         };
-        std::fs::create_dir_all(state_dir).map_err(folder(state_dir))?;
+        fs::create_dir_all(state_dir).map_err(folder(state_dir))?;
         let (root, catalogue) = (state_dir.join(ARCHIVE), state_dir.join(CATALOGUE));
         if root.exists() && !catalogue.exists() {
             put_aside(&root)?;
@@ -261,26 +270,20 @@ impl Store {
         catalogue: &Path,
         registry: &Registry,
     ) -> Result<Self, StoreError> {
+        let lock = lock(catalogue)?;
         let mut writing = Catalogue::open(catalogue)?;
         archive::recover(backend.as_ref(), &mut writing)?;
-        let reading = Catalogue::open_for_reading(catalogue)?;
+        let replays = Replays::open(catalogue, backend.clone())?;
         let retention = Retention { max_age: archive.max_age, max_bytes: archive.max_bytes };
-        Self::assemble(Some((backend, writing, reading, retention)), registry)
+        let metrics = Metrics::register(registry)?;
+        let archive = Archive::start(backend, writing, lock, retention, metrics.clone())?;
+        Ok(Self::assemble(Some((archive, replays)), metrics))
     }
 
-    fn assemble(
-        archive: Option<(Arc<dyn ArchiveBackend>, Catalogue, Catalogue, Retention)>,
-        registry: &Registry,
-    ) -> Result<Self, StoreError> {
-        let metrics = Metrics::register(registry)?;
-        let (archive, replays) = match archive {
-            Some((backend, writing, reading, retention)) => {
-                let archive = Archive::start(backend.clone(), writing, retention, metrics.clone())?;
-                (Some(archive), Some(Arc::new(Replays::new(reading, backend))))
-            }
-            None => (None, None),
-        };
-        Ok(Self { shared: Arc::new(Shared { current: Mutex::default(), archive, replays, metrics }) })
+    fn assemble(archive: Option<(Archive, Replays)>, metrics: Metrics) -> Self {
+        let (archive, replays) = archive.unzip();
+        let shared = Shared { current: Mutex::default(), archive, replays: replays.map(Arc::new), metrics };
+        Self { shared: Arc::new(shared) }
     }
 
     fn current(&self) -> MutexGuard<'_, BTreeMap<FeedName, Arc<PresentationView>>> {
@@ -595,15 +598,22 @@ pub fn presentation_id(availability_start_unix_millis: u64) -> String {
     rfc3339(availability_start_unix_millis).replace(['-', ':'], "")
 }
 
+/// Keeps a second daemon away: what the one has written and not noted yet, the other would take for remains.
+fn lock(catalogue: &Path) -> Result<File, StoreError> {
+    let path = catalogue.with_extension("lock");
+    let locked = File::create(&path).and_then(|file| file.try_lock().map(|()| file).map_err(io::Error::from));
+    locked.map_err(|source| StoreError::Locked { path, source })
+}
+
 /// An archive whose catalogue is gone is not this store's to delete: it is moved out of the way, and said so.
 fn put_aside(root: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::PutAside { path: root.to_owned(), source };
-    if std::fs::read_dir(root).map_err(failed)?.next().is_none() {
+    if fs::read_dir(root).map_err(failed)?.next().is_none() {
         return Ok(());
     }
     let aside = root.with_added_extension(format!("lost-{}", clock::unix_millis()));
     warn!(from = %root.display(), to = %aside.display(), "archive has no catalogue: moving it out of the way");
-    std::fs::rename(root, &aside).map_err(failed)
+    fs::rename(root, &aside).map_err(failed)
 }
 
 #[cfg(test)]

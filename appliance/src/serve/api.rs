@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use packager::wall_clock::rfc3339;
 use prometheus::{Encoder, TextEncoder};
 use serde::{Deserialize, Serialize};
-use tracing::error;
+use tracing::Level;
 
 use super::ServeState;
-use crate::clock;
 use crate::store::FeedName;
+use crate::{clock, log_limited};
 
 /// These are about this moment.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -98,7 +98,7 @@ pub(super) async fn presentations(
     match state.store.presentations(feed.as_deref()).await {
         Ok(presentations) => fresh(Json(presentations)),
         Err(error) => {
-            error!(%error, "presentations cannot be listed");
+            log_limited!(Level::ERROR, %error, "presentations cannot be listed");
             fault(StatusCode::INTERNAL_SERVER_ERROR, "the catalogue cannot be read".to_owned())
         }
     }
@@ -135,7 +135,7 @@ pub(super) async fn metrics(State(state): State<ServeState>) -> Response {
     match TextEncoder::new().encode(&state.registry.gather(), &mut text) {
         Ok(()) => fresh(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)),
         Err(error) => {
-            error!(%error, "metrics cannot be written");
+            log_limited!(Level::ERROR, %error, "metrics cannot be written");
             fault(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written".to_owned())
         }
     }

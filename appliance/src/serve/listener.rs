@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 
 use self::guard::Guarded;
 use super::metrics::{ConnectionGuard, Metrics};
+use crate::warn_limited;
 
 /// Protocols offered by ALPN, best first (RFC 9113, 3.2; RFC 7301).
 pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -151,7 +152,6 @@ impl Server {
     async fn accept(self, socket: TcpListener, address: SocketAddr) {
         let mut connections = JoinSet::new();
         let mut shutdown = self.shutdown.clone();
-        let mut full = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -162,20 +162,16 @@ impl Server {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    warn!(%address, %error, "connection cannot be accepted");
+                    warn_limited!(%address, %error, "connection cannot be accepted");
                     time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             let Ok(place) = self.places.clone().try_acquire_owned() else {
                 self.metrics.refused.inc();
-                // Strangers can make this happen at any rate; it is said once each time the house fills.
-                if !std::mem::replace(&mut full, true) {
-                    warn!(%address, max_connections = self.limits.max_connections, "HTTP connections are refused");
-                }
+                warn_limited!(%address, max_connections = self.limits.max_connections, "HTTP connections are refused");
                 continue;
             };
-            full = false;
             let server = self.clone();
             connections.spawn(async move {
                 let _counted = ConnectionGuard::new(&server.metrics);
@@ -196,9 +192,8 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let guarded = Guarded::new(stream, &self.limits, self.metrics.stalled.clone());
-        let Some(tls) = self.tls.clone() else { return self.serve(guarded).await };
-        match time::timeout(self.limits.head_timeout, tls.accept(guarded)).await {
+        let Some(tls) = self.tls.clone() else { return self.serve(stream).await };
+        match time::timeout(self.limits.head_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.serve(stream).await,
             Ok(Err(error)) => {
                 self.metrics.tls_failures.inc();
@@ -224,7 +219,9 @@ impl Server {
             .max_header_list_size(MAX_HEAD)
             .max_send_buf_size(SEND_BUFFER);
         let service = TowerToHyperService::new(self.router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        // Inside TLS, so that a peer which is silent after its handshake is noticed as well.
+        let guarded = Guarded::new(stream, &self.limits, self.metrics.stalled.clone());
+        let connection = builder.serve_connection(TokioIo::new(guarded), service);
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,

@@ -13,11 +13,12 @@ use media::SegmentNumber;
 use packager::window::Window;
 use packager::{dash, hls};
 use sha2::{Digest, Sha256};
-use tracing::{debug, error};
+use tracing::{Level, debug};
 
 use super::body;
 use super::conditions::{RangeAnswer, not_modified, range};
 use super::path::{Manifest, MediaPath, Wanted};
+use crate::log_limited;
 use crate::store::{FeedName, Media, PresentationId, PresentationView, Store, StoreError, TrackName};
 
 /// For what a URL will always mean: segment numbers restart with each presentation, so only URLs that name the
@@ -27,8 +28,9 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const SHORT: &str = "public, max-age=1";
 /// For a path that is none of ours.
 const NO_SUCH_NAME: &str = "there is nothing of that name";
-/// Manifests kept as text, over all presentations. Ten feeds of six tracks need 80.
-const MAX_CACHED: usize = 512;
+/// Manifests kept as text, over all presentations, in bytes. Those of ten live feeds take some 100 kB; the playlist of
+/// one track over a day takes 3 MB.
+const MAX_CACHED_BYTES: usize = 16 << 20;
 
 /// What went wrong, as a viewer is told.
 enum Fault {
@@ -48,7 +50,9 @@ impl IntoResponse for Fault {
         let (status, text) = match self {
             Self::NotFound(text) => (StatusCode::NOT_FOUND, text),
             Self::Store(error) => {
-                error!(%error, source = error_source(&error), "media request failed");
+                // Any viewer may make a broken disk fail again.
+                let source = error_source(&error);
+                log_limited!(Level::ERROR, %error, source, "media request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, "the archive cannot be read")
             }
             Self::Manifest(error) => {
@@ -81,7 +85,30 @@ struct Key {
 }
 
 /// Manifests as text, with the version of the presentation that each was written of.
-type Documents = BTreeMap<Key, (u64, Arc<Document>)>;
+#[derive(Default)]
+struct Documents {
+    by_key: BTreeMap<Key, (u64, Arc<Document>)>,
+    bytes: usize,
+}
+
+impl Documents {
+    fn get(&self, key: &Key, version: u64) -> Option<Arc<Document>> {
+        self.by_key.get(key).filter(|(of, _)| *of == version).map(|(_, document)| document.clone())
+    }
+
+    fn insert(&mut self, key: Key, version: u64, document: Arc<Document>) {
+        self.bytes += document.body.len();
+        if let Some((_, old)) = self.by_key.insert(key, (version, document)) {
+            self.bytes -= old.body.len();
+        }
+        // Each is written again when it is asked for; which one goes does not matter.
+        while self.bytes > MAX_CACHED_BYTES
+            && let Some((_, (_, old))) = self.by_key.pop_first()
+        {
+            self.bytes -= old.body.len();
+        }
+    }
+}
 
 /// What the media routes share.
 #[derive(Clone)]
@@ -96,17 +123,12 @@ impl MediaState {
     }
 
     fn cached(&self, key: &Key, version: u64) -> Option<Arc<Document>> {
-        let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        documents.get(key).filter(|(of, _)| *of == version).map(|(_, document)| document.clone())
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner).get(key, version)
     }
 
     fn keep(&self, key: Key, version: u64, document: &Arc<Document>) {
         let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        if documents.len() >= MAX_CACHED && !documents.contains_key(&key) {
-            // Every one is made again when it is asked for; which one goes does not matter.
-            documents.pop_first();
-        }
-        documents.insert(key, (version, document.clone()));
+        documents.insert(key, version, document.clone());
     }
 
     async fn live_manifest(

@@ -11,6 +11,7 @@ mod recovery;
 mod retention;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -173,11 +174,12 @@ impl Archive {
     pub(super) fn start(
         backend: Arc<dyn ArchiveBackend>,
         catalogue: Catalogue,
+        lock: File,
         retention: Retention,
         metrics: Metrics,
     ) -> Result<Self, ArchiveError> {
         let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), metrics });
-        let writer = Writer { shared: shared.clone(), backend, catalogue, retention };
+        let writer = Writer { shared: shared.clone(), backend, catalogue, retention, lock: Some(lock) };
         thread::Builder::new()
             .name("archive".to_owned())
             .spawn(move || writer.run())
@@ -239,6 +241,8 @@ struct Writer {
     backend: Arc<dyn ArchiveBackend>,
     catalogue: Catalogue,
     retention: Retention,
+    /// Held until nothing more is written.
+    lock: Option<File>,
 }
 
 impl Writer {
@@ -250,8 +254,8 @@ impl Writer {
             let mut queue = self.shared.lock();
             let overdue = queue.stopping.is_some_and(|deadline| now >= deadline);
             if overdue {
-                self.stopped(&mut queue);
-                return;
+                drop(queue);
+                return self.stopped();
             }
             if let Some((key, job, row)) = take_next(&mut queue, last.as_ref(), now) {
                 drop(queue);
@@ -261,8 +265,8 @@ impl Writer {
             }
             let idle = queue.lanes.values().all(|lane| lane.jobs.is_empty());
             if queue.stopping.is_some() && idle {
-                self.stopped(&mut queue);
-                return;
+                drop(queue);
+                return self.stopped();
             }
             if std::mem::take(&mut queue.retention_due) || now >= next_retention {
                 drop(queue);
@@ -277,7 +281,10 @@ impl Writer {
         }
     }
 
-    fn stopped(&self, queue: &mut Queue) {
+    fn stopped(mut self) {
+        // Whoever waits for the end may open the store again at once.
+        drop(self.lock.take());
+        let mut queue = self.shared.lock();
         queue.stopped = true;
         if queue.waiting > 0 {
             warn!(segments = queue.waiting, "archive stops before it has written everything");

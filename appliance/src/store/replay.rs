@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,6 +14,10 @@ use super::catalogue::{Catalogue, CatalogueError, Listed};
 use super::live::BitRates;
 use super::name::{FeedName, PresentationId, TrackName};
 use super::view::TIME_URL;
+
+/// Connections to the catalogue: while one lists the segments of a long recording, which takes a while, others look
+/// single ones up.
+const READERS: usize = 3;
 
 /// A presentation in the archive.
 #[derive(Debug, Clone)]
@@ -78,17 +83,21 @@ impl Stored {
 
 /// The near end of what is archived. Calls block.
 pub(super) struct Replays {
-    catalogue: Mutex<Catalogue>,
+    catalogues: [Mutex<Catalogue>; READERS],
     backend: Arc<dyn ArchiveBackend>,
 }
 
 impl Replays {
-    pub(super) fn new(catalogue: Catalogue, backend: Arc<dyn ArchiveBackend>) -> Self {
-        Self { catalogue: Mutex::new(catalogue), backend }
+    pub(super) fn open(catalogue: &Path, backend: Arc<dyn ArchiveBackend>) -> Result<Self, CatalogueError> {
+        let open = || Catalogue::open_for_reading(catalogue).map(Mutex::new);
+        Ok(Self { catalogues: [open()?, open()?, open()?], backend })
     }
 
+    /// A connection that nobody uses now, or the first that becomes free.
     fn lock(&self) -> MutexGuard<'_, Catalogue> {
-        self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
+        let free = self.catalogues.iter().find_map(|catalogue| catalogue.try_lock().ok());
+        let [first, ..] = &self.catalogues;
+        free.unwrap_or_else(|| first.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn list(&self, feed: Option<&FeedName>) -> Result<Vec<Listed>, CatalogueError> {

@@ -200,7 +200,9 @@ impl PresentationView {
             (live.push(track, number, chunk.parts), live.bytes(), live.segments())
         };
         if change.late {
+            // Nor do the gauges change, which may be the next presentation's by now.
             metrics.late_chunks.with_label_values(&[feed]).inc();
+            return;
         }
         self.show(bytes, segments, metrics);
         if change.opened {
@@ -226,6 +228,7 @@ impl PresentationView {
         };
         if change.late {
             metrics.late_chunks.with_label_values(&[feed]).inc();
+            return;
         }
         if let Some(segment) = change.completed {
             metrics.segments_completed.with_label_values(&[feed]).inc();

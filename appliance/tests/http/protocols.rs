@@ -131,6 +131,13 @@ async fn what_is_not_tls_is_closed() {
         assert!(!answer.starts_with(b"HTTP"));
     }
     assert_eq!(metric(&server.registry, "rungd_http_tls_failures_total"), 4.0);
+    // Nor may one be silent after its handshake, or in the middle of what HTTP/2 begins with.
+    for bytes in [b"".as_slice(), b"PRI * HTTP"] {
+        let mut stream = connect(&server, &files, &[]).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use appliance::store::{FeedName, Media, PresentationId, Store, TrackName};
+use appliance::store::{FeedName, Media, PresentationId, Store, StoreError, TrackName};
 use media::SegmentNumber;
+use prometheus::Registry;
 use test_support::wait::poll;
 
 use crate::programme::{TRACKS, begin, keep_all, open, push, segment, write, write_and_archive};
@@ -96,18 +98,17 @@ fn appliance_new(_: &Store) -> appliance::store::NewPresentation {
 
 #[tokio::test]
 async fn what_a_killed_run_left_is_put_in_order() {
+    let before = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     {
-        let (store, _registry) = open(&keep_all(), folder.path());
+        let (store, _registry) = open(&keep_all(), before.path());
         let presentation = begin(&store, "studio-a", ID, Duration::from_secs(60));
-        write(&presentation, 1..=5);
+        write_and_archive(&store, &presentation, 1..=5);
         push(&presentation, 0, 6, 0);
-        let last = file(folder.path(), "studio-a", 1, "00000005.m4s");
-        assert!(poll(DEADLINE, || last.exists().then_some(())).is_some());
-        assert!(poll(DEADLINE, || (store.archive_health()?.waiting == 0).then_some(())).is_some());
-        // As after kill -9: neither the end nor the shutdown is told to anybody.
-        std::mem::forget(presentation);
-        std::mem::forget(store);
+        // As after kill -9: what is on disk at this moment, and nobody is told of an end.
+        let copied =
+            Command::new("cp").arg("-a").arg(before.path().join(".")).arg(folder.path()).status().unwrap();
+        assert!(copied.success());
     }
     // A row whose file is gone, one whose file is cut off, files without a row, a write cut off, a stranger's file.
     fs::remove_file(file(folder.path(), "studio-a", 0, "00000001.m4s")).unwrap();
@@ -133,6 +134,16 @@ async fn what_a_killed_run_left_is_put_in_order() {
     assert!(!lost.exists() && note.exists());
     assert_eq!(fetch(&store, "studio-a", ID, 0, Some(1)).await, None);
     assert_eq!(fetch(&store, "studio-a", ID, 0, Some(2)).await, Some(segment(0, 2)));
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_kept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _registry) = open(&keep_all(), folder.path());
+    let second = Store::open(&keep_all(), folder.path(), &Registry::new());
+    assert!(matches!(second, Err(StoreError::Locked { .. })), "{second:?}");
+    store.shutdown(DEADLINE).await;
+    assert!(Store::open(&keep_all(), folder.path(), &Registry::new()).is_ok());
 }
 
 #[tokio::test]

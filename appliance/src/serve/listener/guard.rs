@@ -39,8 +39,7 @@ impl<S> Guarded<S> {
         }
     }
 
-    /// Looks at what came while the version is not told. Over TLS that is told by the first byte of its handshake,
-    /// which has a deadline itself; the head of the request after it has hyper's.
+    /// Looks at what came while the version is not told. Once it is, the head of the request has hyper's deadline.
     fn began(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if PREFACE.get(self.matched) != Some(&byte) {
