@@ -69,8 +69,8 @@ fn the_page_shows_and_plays_a_feed() {
     let mut rungd = feed("studio-page").start();
     let _publisher = Ffmpeg::new().publish(&rungd.rtmp_url("studio-page"), rungd.folder());
     let _ = rungd.wait_for_segments("studio-page", 3);
-    let screenshot = rungd.folder().join("page.png");
+    let prefix = rungd.folder().join("page");
     let arguments =
-        ["--url", &rungd.url("/"), "--feed", "studio-page", "--screenshot", screenshot.to_str().unwrap()];
+        ["--url", &rungd.url("/"), "--feed", "studio-page", "--screenshots", prefix.to_str().unwrap()];
     let _shown = browser::run("page.mjs", &arguments);
 }

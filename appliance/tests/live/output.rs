@@ -10,7 +10,7 @@ use test_support::{Manifest, Rungd, media_check};
 const IDR: u8 = 5;
 
 /// Fetches all that is listed and holds it to the rules. Gives the tracks by their name.
-pub fn check(rungd: &Rungd, manifest: &Manifest) -> BTreeMap<String, Fetched> {
+pub(crate) fn check(rungd: &Rungd, manifest: &Manifest) -> BTreeMap<String, Fetched> {
     assert_eq!(manifest.periods, 1, "one period:\n{}", manifest.text);
     let fetched: BTreeMap<_, _> =
         manifest.tracks.iter().map(|track| (track.id.clone(), track.fetch())).collect();
@@ -103,7 +103,7 @@ fn aligned(manifest: &Manifest) {
 }
 
 /// Whether the picture moves: pictures that follow each other differ in brightness or in size.
-pub fn assert_moving(track: &Fetched) {
+pub(crate) fn assert_moving(track: &Fetched) {
     let sizes: std::collections::BTreeSet<_> =
         track.segments.iter().flat_map(|(_, s)| s.samples().map(|sample| sample.data.len())).collect();
     assert!(sizes.len() > 5, "coded pictures of only {sizes:?} bytes: nothing moves");

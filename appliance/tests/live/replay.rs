@@ -8,14 +8,14 @@ use test_support::{Ffmpeg, Manifest, Rungd, Setup, http, wait_until};
 use crate::output;
 
 /// The presentations of a feed as `/api/v1/presentations` lists them.
-pub fn presentations(rungd: &Rungd, feed: &str) -> Vec<Value> {
+pub(crate) fn presentations(rungd: &Rungd, feed: &str) -> Vec<Value> {
     let answer = http::get(&rungd.url("/api/v1/presentations")).json();
     let list = answer.as_array().or_else(|| answer["presentations"].as_array()).expect("a list").clone();
     list.into_iter().filter(|presentation| presentation["feed"] == feed).collect()
 }
 
 /// Waits for a feed's only presentation to be archived to its end, and gives its id.
-pub fn ended_presentation(rungd: &Rungd, feed: &str) -> String {
+pub(crate) fn ended_presentation(rungd: &Rungd, feed: &str) -> String {
     wait_until(Duration::from_secs(60), "the presentation to be a replay", || {
         let list = presentations(rungd, feed);
         let id = list.first()?["id"].as_str()?.to_owned();
