@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::feed::status::{FeedState, FeedStatus};
+use crate::feed::status::{FeedState, FeedStatus, SourceStatus};
 
 /// What is counted of feeds and their rungs.
 #[derive(Debug, Clone)]
@@ -11,17 +11,17 @@ pub struct Metrics {
     publishes: IntCounterVec,
     source_bit_rate: IntGaugeVec,
     key_frame_interval: GaugeVec,
-    decode_errors: IntGaugeVec,
-    frames_repeated: IntGaugeVec,
-    pictures_dropped: IntGaugeVec,
-    timestamp_jumps: IntGaugeVec,
+    decode_errors: IntCounterVec,
+    frames_repeated: IntCounterVec,
+    pictures_dropped: IntCounterVec,
+    timestamp_jumps: IntCounterVec,
     shed: IntCounterVec,
     warnings: IntCounterVec,
     rung_bit_rate: IntGaugeVec,
     rung_ratio: GaugeVec,
     rung_queue: IntGaugeVec,
     rung_latency: GaugeVec,
-    rung_pictures: IntGaugeVec,
+    rung_pictures: IntCounterVec,
 }
 
 impl Metrics {
@@ -55,24 +55,20 @@ impl Metrics {
                 "Distance of the source's last two key frames",
                 feed,
             )?,
-            decode_errors: int(
-                "rungd_feed_decode_errors",
-                "Decoder errors concealed in this presentation",
+            decode_errors: counter("rungd_feed_decode_errors_total", "Decoder errors concealed", feed)?,
+            frames_repeated: counter(
+                "rungd_feed_frames_repeated_total",
+                "Grid frames that repeat the one before",
                 feed,
             )?,
-            frames_repeated: int(
-                "rungd_feed_frames_repeated",
-                "Grid frames of this presentation that repeat the one before",
+            pictures_dropped: counter(
+                "rungd_feed_pictures_dropped_total",
+                "Source pictures that stood on no grid frame",
                 feed,
             )?,
-            pictures_dropped: int(
-                "rungd_feed_pictures_dropped",
-                "Source pictures of this presentation that stood on no grid frame",
-                feed,
-            )?,
-            timestamp_jumps: int(
-                "rungd_feed_timestamp_jumps",
-                "Jumps of the source's time stamps bridged in this presentation",
+            timestamp_jumps: counter(
+                "rungd_feed_timestamp_jumps_total",
+                "Jumps of the source's time stamps that were bridged",
                 feed,
             )?,
             shed: counter(
@@ -97,7 +93,7 @@ impl Metrics {
                 "Longest time of a frame in the encoder over the last second",
                 rung,
             )?,
-            rung_pictures: int("rungd_rung_pictures", "Coded pictures put out in this presentation", rung)?,
+            rung_pictures: counter("rungd_rung_pictures_total", "Coded pictures put out", rung)?,
         })
     }
 
@@ -116,30 +112,44 @@ impl Metrics {
         self.warnings.with_label_values(&[feed, rule]).inc();
     }
 
-    /// Shows a feed's status.
-    pub fn show(&self, status: &FeedStatus) {
+    /// Shows a feed's status. `before` is the one shown before it: the totals of a presentation begin at zero, those of
+    /// the metrics do not.
+    pub fn show(&self, before: &FeedStatus, status: &FeedStatus) {
         let feed = &[status.name.as_str()][..];
         self.on_air.with_label_values(feed).set(i64::from(status.state == FeedState::Live));
-        let to_int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let Some(source) = &status.source else {
             self.source_bit_rate.with_label_values(feed).set(0);
             return;
         };
         self.source_bit_rate.with_label_values(feed).set(to_int(source.bit_rate));
         self.key_frame_interval.with_label_values(feed).set(seconds(source.key_frame_interval_millis));
-        self.decode_errors.with_label_values(feed).set(to_int(source.decode_errors));
-        self.frames_repeated.with_label_values(feed).set(to_int(source.frames_repeated));
-        self.pictures_dropped.with_label_values(feed).set(to_int(source.pictures_dropped));
-        self.timestamp_jumps.with_label_values(feed).set(to_int(source.timestamp_jumps));
-        for rung in &status.rungs {
+        let old = before.source.as_ref();
+        let add = |counter: &IntCounterVec, total: fn(&SourceStatus) -> u64| {
+            counter.with_label_values(feed).inc_by(grown(old.map_or(0, total), total(source)));
+        };
+        add(&self.decode_errors, |source| source.decode_errors);
+        add(&self.frames_repeated, |source| source.frames_repeated);
+        add(&self.pictures_dropped, |source| source.pictures_dropped);
+        add(&self.timestamp_jumps, |source| source.timestamp_jumps);
+        for (index, rung) in status.rungs.iter().enumerate() {
             let labels = &[status.name.as_str(), rung.name.as_str()][..];
             self.rung_bit_rate.with_label_values(labels).set(to_int(rung.measured_bit_rate));
             self.rung_ratio.with_label_values(labels).set(rung.real_time_ratio.unwrap_or(0.0));
             self.rung_queue.with_label_values(labels).set(i64::from(rung.queue_depth));
             self.rung_latency.with_label_values(labels).set(seconds(rung.latency_millis));
-            self.rung_pictures.with_label_values(labels).set(to_int(rung.pictures_out));
+            let old = before.rungs.get(index).map_or(0, |rung| rung.pictures_out);
+            self.rung_pictures.with_label_values(labels).inc_by(grown(old, rung.pictures_out));
         }
     }
+}
+
+/// What a total has grown by; one that shrank has begun again.
+const fn grown(old: u64, new: u64) -> u64 {
+    if new >= old { new - old } else { new }
+}
+
+fn to_int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 fn seconds(millis: u64) -> f64 {

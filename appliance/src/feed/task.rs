@@ -312,7 +312,7 @@ impl Programme {
             problem: self.presentation.problem().map(str::to_owned),
             ..idle_status(&self.config)
         };
-        self.parts.metrics.show(&status);
+        self.parts.metrics.show(&self.feed.status.load(), &status);
         self.feed.status.store(Arc::new(status));
     }
 
@@ -340,7 +340,7 @@ impl Programme {
             status.source = Some(source_status(&facts, &report));
             status.rungs = rung_statuses(&facts, &report);
         }
-        self.parts.metrics.show(&status);
+        self.parts.metrics.show(&self.feed.status.load(), &status);
         self.feed.status.store(Arc::new(status));
     }
 }

@@ -48,7 +48,7 @@ fn a_feed_on_air_is_seen_in_metrics_api_and_status() {
     near("rungd_feed_publishes_total", &["feed=\"studio-m\""], 1.0);
     near("rungd_ingest_publishing", &[], 1.0);
     near("rungd_worker_starts_total", &[], 1.0);
-    for name in ["rungd_rung_real_time_ratio", "rungd_rung_bits_per_second", "rungd_rung_pictures"] {
+    for name in ["rungd_rung_real_time_ratio", "rungd_rung_bits_per_second", "rungd_rung_pictures_total"] {
         let value = rungd.metric(name, &["feed=\"studio-m\"", "rung=\"180p\""]);
         assert!(value.is_some_and(|v| v > 0.0), "{name}: {value:?}");
     }
