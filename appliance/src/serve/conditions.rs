@@ -81,6 +81,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn answer(value: &str) -> RangeAnswer {
@@ -128,6 +130,16 @@ mod tests {
         {
             headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(value));
             assert_eq!(not_modified(&headers, &etag), expected, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_lies_in_the_body(value in "(bytes=)?[0-9,a-z -]{0,30}", length in 0u64..1000) {
+            let headers = HeaderMap::from_iter([(header::RANGE, value.parse().unwrap())]);
+            if let RangeAnswer::Part(part) = range(&headers, None, length) {
+                prop_assert!(part.start < part.end && part.end <= length, "{part:?} of {length}");
+            }
         }
     }
 }

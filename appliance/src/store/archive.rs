@@ -39,6 +39,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// bounds the queue: 4096 are ten feeds of five tracks for nearly three minutes.
 const MAX_WAITING: usize = 4096;
 
+/// A job that has waited this long for a disk is a disk in trouble: half of a short live window.
+const BEHIND: Duration = Duration::from_secs(10);
+
 /// How long a thread that nobody waits for goes on with what waits.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -120,7 +123,8 @@ pub struct ArchiveHealth {
 
 #[derive(Default)]
 struct Lane {
-    jobs: VecDeque<Job>,
+    /// With when each was handed over.
+    jobs: VecDeque<(Instant, Job)>,
     row: Option<i64>,
     retry_at: Option<Instant>,
     problem: Option<String>,
@@ -132,6 +136,8 @@ struct Queue {
     waiting: usize,
     lost: u64,
     full: bool,
+    /// Since when the thread has been at one job.
+    busy_since: Option<Instant>,
     retention_problem: Option<String>,
     retention_due: bool,
     stopping: Option<Instant>,
@@ -139,10 +145,15 @@ struct Queue {
 }
 
 impl Queue {
-    fn health(&self) -> ArchiveHealth {
+    fn health(&self, now: Instant) -> ArchiveHealth {
         let full = self.full.then(|| format!("archive: more than {MAX_WAITING} segments are waiting"));
         let problem = self.lanes.values().find_map(|lane| lane.problem.clone());
-        let degraded = problem.or(full).or_else(|| self.retention_problem.clone());
+        let heads = self.lanes.values().filter_map(|lane| lane.jobs.front().map(|(since, _)| *since));
+        let oldest = heads.chain(self.busy_since).min();
+        let behind =
+            oldest.map(|since| now.saturating_duration_since(since)).filter(|behind| *behind > BEHIND);
+        let behind = behind.map(|behind| format!("archive: the disk is {} s behind", behind.as_secs()));
+        let degraded = problem.or(full).or(behind).or_else(|| self.retention_problem.clone());
         ArchiveHealth { degraded, waiting: self.waiting, lost: self.lost }
     }
 }
@@ -160,7 +171,8 @@ impl Shared {
 
     fn show(&self, queue: &Queue) {
         self.metrics.archive_queue_segments.set(i64::try_from(queue.waiting).unwrap_or(i64::MAX));
-        self.metrics.archive_degraded.set(i64::from(queue.health().degraded.is_some()));
+        let degraded = queue.health(clock::now()).degraded.is_some();
+        self.metrics.archive_degraded.set(i64::from(degraded));
     }
 }
 
@@ -202,13 +214,13 @@ impl Archive {
             queue.waiting += 1;
         }
         queue.retention_due |= matches!(job, Job::Begin { .. });
-        queue.lanes.entry(key.clone()).or_default().jobs.push_back(job);
+        queue.lanes.entry(key.clone()).or_default().jobs.push_back((clock::now(), job));
         self.shared.show(&queue);
         self.shared.changed.notify_all();
     }
 
     pub(super) fn health(&self) -> ArchiveHealth {
-        self.shared.lock().health()
+        self.shared.lock().health(clock::now())
     }
 
     /// Lets the thread do what waits, and stops it, at the latest at `deadline`. Blocks until then.
@@ -257,9 +269,10 @@ impl Writer {
                 drop(queue);
                 return self.stopped();
             }
-            if let Some((key, job, row)) = take_next(&mut queue, last.as_ref(), now) {
+            if let Some((key, handed_over, job, row)) = take_next(&mut queue, last.as_ref(), now) {
+                queue.busy_since = Some(now);
                 drop(queue);
-                self.work(&key, job, row);
+                self.work(&key, handed_over, job, row);
                 last = Some(key);
                 continue;
             }
@@ -294,7 +307,7 @@ impl Writer {
     }
 
     /// Does one job, and puts it back where it fails.
-    fn work(&mut self, key: &Key, job: Job, row: Option<i64>) {
+    fn work(&mut self, key: &Key, handed_over: Instant, job: Job, row: Option<i64>) {
         let counted = matches!(job, Job::Segment { .. });
         let mut kept = true;
         // `Begin` is always first in its lane and stays there until it succeeds, so the others find a row.
@@ -312,6 +325,7 @@ impl Writer {
             (Job::Segment { .. } | Job::End { .. }, None) => Ok(None),
         };
         let mut queue = self.shared.lock();
+        queue.busy_since = None;
         let lane = queue.lanes.entry(key.clone()).or_default();
         let settled = match done {
             Ok(row) => {
@@ -336,7 +350,7 @@ impl Writer {
                 }
                 lane.problem = Some(chain(&error));
                 lane.retry_at = Some(clock::now() + RETRY_AFTER);
-                lane.jobs.push_front(job);
+                lane.jobs.push_front((handed_over, job));
                 None
             }
         };
@@ -433,7 +447,11 @@ fn lane_took(queue: &Queue, key: &Key) -> bool {
 }
 
 /// The head of the first lane after `last` that is not waiting for its next try, so that lanes take turns.
-fn take_next(queue: &mut Queue, last: Option<&Key>, now: Instant) -> Option<(Key, Job, Option<i64>)> {
+fn take_next(
+    queue: &mut Queue,
+    last: Option<&Key>,
+    now: Instant,
+) -> Option<(Key, Instant, Job, Option<i64>)> {
     let ready = |lane: &Lane| !lane.jobs.is_empty() && lane.retry_at.is_none_or(|at| at <= now);
     let after = |key: &Key| last.is_some_and(|last| key > last);
     let mut keys = queue.lanes.iter().filter(|(_, lane)| ready(lane)).map(|(key, _)| key);
@@ -441,8 +459,8 @@ fn take_next(queue: &mut Queue, last: Option<&Key>, now: Instant) -> Option<(Key
     let key = keys.find(|key| after(key)).cloned().unwrap_or(first);
     let lane = queue.lanes.get_mut(&key)?;
     lane.retry_at = None;
-    let job = lane.jobs.pop_front()?;
-    Some((key, job, lane.row))
+    let (handed_over, job) = lane.jobs.pop_front()?;
+    Some((key, handed_over, job, lane.row))
 }
 
 /// An error with what caused it, in one line.
@@ -455,4 +473,52 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(feed: &str) -> Key {
+        (FeedName::new(feed).unwrap(), PresentationId::new("1").unwrap())
+    }
+
+    fn hand_over(queue: &mut Queue, feed: &str, at: Instant) {
+        let end = Job::End { ended_unix_millis: 0, settled: Box::new(|| ()) };
+        queue.lanes.entry(key(feed)).or_default().jobs.push_back((at, end));
+    }
+
+    fn next(queue: &mut Queue, last: Option<&Key>, now: Instant) -> Option<Key> {
+        take_next(queue, last, now).map(|(key, ..)| key)
+    }
+
+    #[test]
+    fn lanes_take_turns_and_one_that_failed_waits() {
+        let now = clock::now();
+        let mut queue = Queue::default();
+        for feed in ["a", "a", "b", "c"] {
+            hand_over(&mut queue, feed, now);
+        }
+        assert_eq!(next(&mut queue, None, now), Some(key("a")));
+        assert_eq!(next(&mut queue, Some(&key("a")), now), Some(key("b")));
+        queue.lanes.get_mut(&key("c")).unwrap().retry_at = Some(now + RETRY_AFTER);
+        assert_eq!(next(&mut queue, Some(&key("b")), now), Some(key("a")));
+        assert_eq!(next(&mut queue, Some(&key("a")), now), None);
+        assert_eq!(next(&mut queue, Some(&key("a")), now + RETRY_AFTER), Some(key("c")));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_is_told_of() {
+        let now = clock::now();
+        let mut queue = Queue::default();
+        assert_eq!(queue.health(now), ArchiveHealth::default());
+        hand_over(&mut queue, "a", now);
+        assert_eq!(queue.health(now + BEHIND).degraded, None);
+        let late = now + BEHIND + Duration::from_secs(1);
+        assert_eq!(queue.health(late).degraded.as_deref(), Some("archive: the disk is 11 s behind"));
+        // In the middle of a write that does not return.
+        let _ = take_next(&mut queue, None, now);
+        queue.busy_since = Some(now);
+        assert!(queue.health(late).degraded.is_some());
+    }
 }
