@@ -74,10 +74,10 @@ async fn a_recording_has_everything_and_is_found_again() {
     for odd in [0, 21, u64::MAX] {
         assert_eq!(fetch(&store, "studio-a", ID, 1, Some(odd)).await, None, "{odd}");
     }
-    assert!(store.begin(appliance_new(&store)).is_err(), "an id that is on disk is taken");
+    assert!(store.begin(of_the_same_id()).is_err(), "an id that is on disk is taken");
 }
 
-fn appliance_new(_: &Store) -> appliance::store::NewPresentation {
+fn of_the_same_id() -> appliance::store::NewPresentation {
     appliance::store::NewPresentation {
         feed: "studio-a".to_owned(),
         title: String::new(),
