@@ -107,12 +107,18 @@ impl Presentation {
 
     /// Takes what the publisher sent at `now`.
     pub fn input(&mut self, now: Now, input: Input) -> Vec<Action> {
+        if matches!(&input, Input::Video { payload, .. } | Input::Audio { payload, .. } if payload.is_empty()) {
+            return Vec::new();
+        }
         match &mut self.phase {
             Phase::Probing(probing) => {
                 let verdict = probing.input(now, input);
                 self.decide(verdict)
             }
-            Phase::OnAir(on_air) => on_air.input(now, input),
+            Phase::OnAir(on_air) => {
+                let actions = on_air.input(now, input);
+                self.close_behind(actions)
+            }
             Phase::Closed => Vec::new(),
         }
     }
@@ -124,7 +130,10 @@ impl Presentation {
                 let verdict = probing.tick(now);
                 self.decide(verdict)
             }
-            Phase::OnAir(on_air) => on_air.tick(now),
+            Phase::OnAir(on_air) => {
+                let actions = on_air.tick(now);
+                self.close_behind(actions)
+            }
             Phase::Closed => Vec::new(),
         }
     }
@@ -138,7 +147,7 @@ impl Presentation {
                 match on_air {
                     Ok((on_air, actions)) => {
                         self.phase = Phase::OnAir(Box::new(on_air));
-                        actions
+                        self.close_behind(actions)
                     }
                     Err(reason) => self.refuse(reason),
                 }
@@ -153,7 +162,7 @@ impl Presentation {
     }
 
     /// The publisher has gone, or is being sent away: puts out what is left.
-    pub fn publisher_gone(&mut self, now: Now) -> Vec<Action> {
+    pub fn publisher_gone(&mut self) -> Vec<Action> {
         match &mut self.phase {
             Phase::Probing(probing) => {
                 self.problem = Some(probing.why_never_started());
@@ -161,7 +170,7 @@ impl Presentation {
                 vec![Action::Close]
             }
             Phase::OnAir(on_air) => {
-                let actions = on_air.finish(now);
+                let actions = on_air.finish();
                 self.close_behind(actions)
             }
             Phase::Closed => Vec::new(),
@@ -180,13 +189,10 @@ impl Presentation {
     }
 
     /// The worker's process has ended.
-    pub fn worker_ended(&mut self, now: Now, death: &Death) -> Vec<Action> {
+    pub fn worker_ended(&mut self, death: &Death) -> Vec<Action> {
         match &mut self.phase {
             Phase::OnAir(on_air) => {
-                if *death != Death::Finished {
-                    self.problem = Some(death.to_string());
-                }
-                let actions = on_air.worker_ended(now, death);
+                let actions = on_air.worker_ended(death);
                 self.close_behind(actions)
             }
             _ => Vec::new(),
@@ -196,7 +202,7 @@ impl Presentation {
     fn close_behind(&mut self, actions: Vec<Action>) -> Vec<Action> {
         if actions.iter().any(|action| matches!(action, Action::Close)) {
             if let Phase::OnAir(on_air) = &mut self.phase {
-                self.problem = self.problem.take().or_else(|| on_air.problem());
+                self.problem = on_air.problem().map(str::to_owned);
             }
             self.phase = Phase::Closed;
         }
@@ -233,10 +239,9 @@ impl Presentation {
     /// What went wrong, if anything did; else what the operator was warned of last.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
-        let warning = match &self.phase {
-            Phase::OnAir(on_air) => on_air.warning(),
-            _ => None,
-        };
-        self.problem.as_deref().or(warning)
+        match &self.phase {
+            Phase::OnAir(on_air) => on_air.problem().or(on_air.warning()),
+            _ => self.problem.as_deref(),
+        }
     }
 }

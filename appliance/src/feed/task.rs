@@ -173,7 +173,7 @@ impl Programme {
     fn end(&mut self, why: &str) {
         self.ending = true;
         info!(feed = self.config.name, why, "publish ends");
-        let actions = self.presentation.publisher_gone(clock::both());
+        let actions = self.presentation.publisher_gone();
         self.act(actions);
         self.publish_status();
     }
@@ -189,7 +189,7 @@ impl Programme {
             }
             WorkerEvent::Ended(death) => {
                 self.worker = None;
-                self.presentation.worker_ended(now, &death)
+                self.presentation.worker_ended(&death)
             }
         };
         self.act(actions);
@@ -255,7 +255,7 @@ impl Programme {
             );
             let death = supervisor::Death::Hung(self.parts.worker.hang_timeout);
             self.worker = None;
-            let actions = self.presentation.worker_ended(clock::both(), &death);
+            let actions = self.presentation.worker_ended(&death);
             self.act(actions);
         }
     }

@@ -1,14 +1,15 @@
 //! A presentation on its grid: source units become presentation times, pictures and audio frames become segments.
 
+mod pictures;
+mod sound;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::audio_line::AudioLine;
-use media::ladder::RungRate;
 use media::probe::Source;
 use media::timeline::{Placed, SourceStamp, Timeline, TimelineConfig, Track};
-use media::{Cadence, FrameRate, MediaTime, Rung, SegmentNumber, Timescale, VideoCodec, VideoParams};
-use packager::segmenter::{AudioGrid, AudioSegmenter, Packaged, Picture, VideoSegmenter};
+use media::{Cadence, FrameRate, MediaTime, Rung, Timescale, VideoCodec, VideoParams};
+use packager::segmenter::{Packaged, Picture};
 use packager::track::TrackSpec;
 use worker_protocol::{FromWorker, Job, Report, ToWorker};
 
@@ -20,6 +21,8 @@ use crate::config;
 use crate::feed::meter::Meter;
 use crate::feed::source::Input;
 use crate::supervisor::Death;
+use pictures::{Pictures, RungState};
+use sound::Sound;
 
 /// How far the source may run ahead of wall time before it is held back. Encoders send in bursts of a GOP at most.
 const MAX_LEAD: Duration = Duration::from_secs(2);
@@ -29,6 +32,13 @@ const HOPELESS_UNITS: u64 = 250;
 const NOMINAL_AUDIO_BIT_RATE: u64 = 128_000;
 /// Chunks and segment ends held while encoders open. Opening takes well under a second; this is a minute of both.
 const MAX_HELD_PACKAGES: usize = 4096;
+/// Bytes of them: a minute of 8 Mbit/s.
+const MAX_HELD_BYTES: u64 = 64 * 1024 * 1024;
+/// How far the worker's pictures may be behind wall time before it is told to fill: longer than a decoder and encoders
+/// hold pictures back. A source whose pictures do not decode would else leave a hole until it is given up.
+const MAX_LAG: Duration = Duration::from_secs(3);
+/// Sound beyond the last picture that is cut off at the end rather than seen with a still picture.
+const TAIL: Duration = Duration::from_millis(500);
 
 /// What is known of a source on air.
 #[derive(Debug, Clone)]
@@ -60,44 +70,16 @@ pub(super) struct OnAir {
     cadence: Cadence,
     source: Source,
     timeline: Timeline,
-    video: Option<Video>,
-    audio: Option<Audio>,
+    video: Option<Pictures>,
+    audio: Option<Sound>,
     begun: bool,
     held: Vec<(usize, Packaged)>,
+    held_bytes: u64,
     input_meter: Meter,
     watch: Watch,
     warning: Option<String>,
     finishing: bool,
     problem: Option<String>,
-}
-
-#[derive(Debug)]
-struct Video {
-    rungs: Vec<RungState>,
-    /// Where the source's pictures have come to, or have been filled to.
-    head: MediaTime,
-    codec: VideoCodec,
-    report: Option<Report>,
-}
-
-#[derive(Debug)]
-struct RungState {
-    rung: Rung,
-    spec: Option<TrackSpec>,
-    segmenter: VideoSegmenter,
-    /// The first frame that has not come out.
-    head: u64,
-    meter: Meter,
-}
-
-#[derive(Debug)]
-struct Audio {
-    spec: TrackSpec,
-    track: usize,
-    line: AudioLine,
-    segmenter: AudioSegmenter,
-    head: MediaTime,
-    frame_duration: Duration,
 }
 
 impl OnAir {
@@ -127,17 +109,23 @@ impl OnAir {
                     ToWorker::VideoConfiguration { codec: params.codec },
                     params.configuration.clone(),
                 ));
-                Some(Video {
+                Some(Pictures {
                     rungs: rungs.into_iter().map(|rung| RungState::new(rung, cadence)).collect(),
                     head: MediaTime::ZERO,
+                    read: MediaTime::ZERO,
+                    filled: 0,
                     codec: params.codec,
+                    configuration: params.configuration.clone(),
                     report: None,
                 })
             }
             None => None,
         };
         let audio = match &source.audio {
-            Some(params) => Some(Audio::new(params, cadence, video.as_ref().map_or(0, |v| v.rungs.len()))?),
+            Some(params) => {
+                let track = video.as_ref().map_or(0, |video| video.rungs.len());
+                Some(Sound::new(params, cadence, track, video.is_some())?)
+            }
             None => None,
         };
         if video.is_none() && audio.is_none() {
@@ -159,6 +147,7 @@ impl OnAir {
             audio,
             begun: false,
             held: Vec::new(),
+            held_bytes: 0,
             input_meter: Meter::default(),
             watch: Watch::new(limits),
             warning: None,
@@ -208,7 +197,9 @@ impl OnAir {
         let Some(video) = &mut self.video else { return };
         self.input_meter.add(now.instant, payload.len());
         let Placed { dts, pts, .. } = self.timeline.place(elapsed, Track::Video, stamp);
-        video.head = video.head.max(dts);
+        let shown_to = pts.plus(MediaTime::from_duration(self.cadence.frame_duration(), Timescale::VIDEO));
+        video.head = video.head.max(shown_to);
+        video.read = video.read.max(dts);
         let message = ToWorker::Video {
             dts_ticks: dts.ticks_at(Timescale::VIDEO),
             pts_ticks: pts.ticks_at(Timescale::VIDEO),
@@ -246,9 +237,14 @@ impl OnAir {
     /// New parameter sets mid-stream, as after a change of size: the rungs keep theirs, the worker fits the picture in.
     fn video_configuration(&mut self, codec: VideoCodec, record: Bytes, actions: &mut Vec<Action>) {
         let Some(video) = &mut self.video else { return };
+        // Many encoders repeat it with every key frame.
+        if video.codec == codec && video.configuration == record {
+            return;
+        }
         match VideoParams::parse(codec, record.clone()) {
             Ok(params) => {
                 video.codec = codec;
+                video.configuration = record.clone();
                 actions.push(Action::ToWorker(ToWorker::VideoConfiguration { codec }, record));
                 if let Some(finding) = self.watch.parameters(&params) {
                     self.heed(finding, actions);
@@ -269,8 +265,7 @@ impl OnAir {
         let changed = self.source.audio.as_ref().is_some_and(|params| params.configuration != *record);
         if changed {
             let reason = "the audio format changed while publishing; stop and publish again".to_owned();
-            self.problem = Some(reason.clone());
-            actions.push(Action::Dismiss(reason));
+            self.give_up(reason, actions);
         }
     }
 
@@ -285,18 +280,23 @@ impl OnAir {
 
     fn keep(&mut self, track: usize, package: Packaged, actions: &mut Vec<Action>) {
         if self.begun {
-            actions.push(Action::Keep(track, package));
-        } else if self.held.len() < MAX_HELD_PACKAGES {
-            self.held.push((track, package));
-        } else {
-            self.give_up("the encoders did not open in time".to_owned(), actions);
+            return actions.push(Action::Keep(track, package));
         }
+        if let Packaged::Chunk { chunk, .. } = &package {
+            self.held_bytes = self.held_bytes.saturating_add(chunk.bytes);
+        }
+        if self.held.len() >= MAX_HELD_PACKAGES || self.held_bytes > MAX_HELD_BYTES {
+            return self.give_up("the encoders did not open in time".to_owned(), actions);
+        }
+        self.held.push((track, package));
     }
 
+    /// Sends the publisher away, and ends the presentation with what there is.
     fn give_up(&mut self, reason: String, actions: &mut Vec<Action>) {
-        if self.problem.is_none() {
-            self.problem = Some(reason.clone());
+        self.problem.get_or_insert_with(|| reason.clone());
+        if !self.finishing {
             actions.push(Action::Dismiss(reason));
+            self.begin_to_finish(actions);
         }
     }
 
@@ -306,14 +306,21 @@ impl OnAir {
             return actions;
         }
         let elapsed = MediaTime::from_duration(self.elapsed(now), Timescale::VIDEO);
-        let due = elapsed.minus(MediaTime::from_duration(STALL, Timescale::VIDEO));
-        if let Some(video) = &mut self.video
-            && video.head < due
-        {
-            let frame = self.cadence.frame_at(due);
-            video.head = due;
-            self.timeline.filled_to(due);
-            actions.push(Action::ToWorker(ToWorker::FillTo { frame }, Bytes::new()));
+        let before = |by: Duration| elapsed.minus(MediaTime::from_duration(by, Timescale::VIDEO));
+        let due = before(STALL);
+        if let Some(video) = &mut self.video {
+            // What a silent source lacks is filled at once; what a worker that is fed lacks, after a while.
+            let lacking = self.cadence.frame_at(before(MAX_LAG));
+            if video.head < due {
+                video.head = due;
+                video.filled = self.cadence.frame_at(due);
+                self.timeline.filled_to(due);
+                let frame = video.filled;
+                actions.push(Action::ToWorker(ToWorker::FillTo { frame }, Bytes::new()));
+            } else if self.begun && video.frames_out() < lacking && video.filled < lacking {
+                video.filled = lacking;
+                actions.push(Action::ToWorker(ToWorker::FillTo { frame: lacking }, Bytes::new()));
+            }
         }
         if let Some(audio) = &mut self.audio
             && audio.head < due
@@ -330,48 +337,53 @@ impl OnAir {
         let mut actions = Vec::new();
         match message {
             FromWorker::RungOpened { rung, codec, size } => {
-                if let Some(state) = self.rung(rung) {
-                    state.state.spec = Some(TrackSpec::video(codec, payload, size, state.frame_rate));
+                if let Some(state) = self.rung(rung)
+                    && state.spec.is_none()
+                {
+                    state.spec = Some(TrackSpec::video(codec, payload, size, state.frame_rate()));
                 }
                 self.begin_if_open(&mut actions);
             }
             FromWorker::Picture { rung, frame, key } => {
-                self.coded_picture(now, rung, frame, key, payload, &mut actions)
+                self.coded_picture(now, rung, Picture { frame, key, payload }, &mut actions)
             }
             FromWorker::Report(report) => self.note_report(report, &mut actions),
-            FromWorker::Finished => self.close(&mut actions),
+            FromWorker::Finished => {
+                if !self.finishing {
+                    self.finishing = true;
+                    let reason = "the worker finished before its source did".to_owned();
+                    self.problem.get_or_insert_with(|| reason.clone());
+                    actions.push(Action::Dismiss(reason));
+                }
+                self.close(&mut actions);
+            }
             FromWorker::Hello { .. } | FromWorker::Failed { .. } => {}
         }
         actions
     }
 
-    fn rung(&mut self, index: u8) -> Option<RungRef<'_>> {
-        let cadence = self.cadence;
-        let state = self.video.as_mut()?.rungs.get_mut(usize::from(index))?;
-        let frame_rate = match state.rung.rate {
-            RungRate::Full => cadence.frame_rate(),
-            RungRate::Half => cadence.frame_rate().half(),
-        };
-        Some(RungRef { state, frame_rate })
+    fn rung(&mut self, index: u8) -> Option<&mut RungState> {
+        self.video.as_mut()?.rungs.get_mut(usize::from(index))
     }
 
-    fn coded_picture(
-        &mut self,
-        now: Now,
-        rung: u8,
-        frame: u64,
-        key: bool,
-        payload: Bytes,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(RungRef { state, .. }) = self.rung(rung) else { return };
-        state.meter.add(now.instant, payload.len());
-        state.head = state.head.max(frame + 1);
-        match state.segmenter.push(Picture { frame, key, payload }) {
+    fn coded_picture(&mut self, now: Now, rung: u8, picture: Picture, actions: &mut Vec<Action>) {
+        let Some(state) = self.rung(rung) else { return };
+        if state.spec.is_none() {
+            return self
+                .give_up(format!("the worker sent pictures of rung {rung} before it opened"), actions);
+        }
+        state.meter.add(now.instant, picture.payload.len());
+        match state.push(picture) {
             Ok(packages) => {
                 packages.into_iter().for_each(|package| self.keep(usize::from(rung), package, actions))
             }
-            Err(fault) => self.give_up(format!("rung {rung} cannot be packaged: {fault}"), actions),
+            Err(fault) => {
+                return self.give_up(format!("rung {rung} cannot be packaged: {fault}"), actions);
+            }
+        }
+        if let (Some(video), Some(audio)) = (&self.video, &mut self.audio) {
+            let packaged = audio.release_to(self.cadence.time_of(video.frames_out()));
+            self.keep_audio(packaged, actions);
         }
     }
 
@@ -392,7 +404,7 @@ impl OnAir {
     /// Opens the presentation in the store once every track has its parameters.
     fn begin_if_open(&mut self, actions: &mut Vec<Action>) {
         let rungs = self.video.as_ref().map_or(&[][..], |video| &video.rungs);
-        if self.begun || rungs.iter().any(|rung| rung.spec.is_none()) {
+        if self.begun || self.video.as_ref().is_some_and(|video| !video.are_open()) {
             return;
         }
         let video_tracks = rungs.iter().filter_map(|state| {
@@ -416,22 +428,33 @@ impl OnAir {
         actions.extend(self.held.drain(..).map(|(track, package)| Action::Keep(track, package)));
     }
 
-    pub(super) fn finish(&mut self, now: Now) -> Vec<Action> {
+    /// The source has ended.
+    pub(super) fn finish(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.finishing {
-            return actions;
-        }
-        self.finishing = true;
-        let _ = now;
-        match self.video {
-            Some(_) => actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new())),
-            None => self.close(&mut actions),
+        if !self.finishing {
+            self.begin_to_finish(&mut actions);
         }
         actions
     }
 
-    pub(super) fn worker_ended(&mut self, _now: Now, death: &Death) -> Vec<Action> {
+    fn begin_to_finish(&mut self, actions: &mut Vec<Action>) {
+        self.finishing = true;
+        let Some(video) = &self.video else { return self.close(actions) };
+        if let Some(audio) = &self.audio
+            && audio.head.minus(video.head) > MediaTime::from_duration(TAIL, Timescale::VIDEO)
+        {
+            // A short tail is cut instead: filling would cost the pictures that the decoder still holds.
+            let frame = self.cadence.nearest_frame(audio.head);
+            actions.push(Action::ToWorker(ToWorker::FillTo { frame }, Bytes::new()));
+        }
+        actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new()));
+    }
+
+    pub(super) fn worker_ended(&mut self, death: &Death) -> Vec<Action> {
         let mut actions = Vec::new();
+        if *death != Death::Finished {
+            self.problem.get_or_insert_with(|| death.to_string());
+        }
         if !self.finishing {
             self.finishing = true;
             actions.push(Action::Dismiss(death.to_string()));
@@ -443,22 +466,26 @@ impl OnAir {
     /// Closes the last segments, sound and picture at the same time.
     fn close(&mut self, actions: &mut Vec<Action>) {
         self.finishing = true;
-        let mut last: Vec<(usize, Packaged)> = Vec::new();
-        if let Some(video) = &mut self.video {
-            // What every rung has is what can be shown.
-            let end = video.rungs.iter().map(|state| state.head).min().unwrap_or(0);
-            for (track, state) in video.rungs.iter_mut().enumerate() {
-                let packages = state.segmenter.finish().unwrap_or_default();
-                last.extend(packages.into_iter().map(|package| (track, package)));
-            }
-            if let Some(audio) = &mut self.audio {
-                let packages = audio.fill_to(self.cadence.time_of(end)).unwrap_or_default();
-                last.extend(packages.into_iter().map(|package| (audio.track, package)));
-            }
+        let mut last = Vec::new();
+        let mut sound_ends_at = None;
+        if let Some(video) = &mut self.video
+            && let Some((frames, packages)) = video.end()
+        {
+            last = packages;
+            sound_ends_at = Some(self.cadence.time_of(frames));
         }
         if let Some(audio) = &mut self.audio {
-            let packages = audio.segmenter.finish().unwrap_or_default();
-            last.extend(packages.into_iter().map(|package| (audio.track, package)));
+            let packages = match (sound_ends_at, &self.video) {
+                (Some(time), _) => audio.end_at(time),
+                (None, None) => audio.end(),
+                (None, Some(_)) => Ok(Vec::new()),
+            };
+            match packages {
+                Ok(packages) => last.extend(packages.into_iter().map(|package| (audio.track, package))),
+                Err(fault) => {
+                    self.problem.get_or_insert(fault);
+                }
+            }
         }
         if self.begun {
             actions.extend(last.into_iter().map(|(track, package)| Action::Keep(track, package)));
@@ -469,11 +496,11 @@ impl OnAir {
     pub(super) fn is_ahead(&self, now: Now) -> bool {
         let bound = MediaTime::from_duration(self.elapsed(now) + MAX_LEAD, Timescale::VIDEO);
         let head = |time: Option<MediaTime>| time.is_some_and(|time| time > bound);
-        head(self.video.as_ref().map(|video| video.head)) || head(self.audio.as_ref().map(|audio| audio.head))
+        head(self.video.as_ref().map(|video| video.read)) || head(self.audio.as_ref().map(|audio| audio.head))
     }
 
-    pub(super) fn problem(&self) -> Option<String> {
-        self.problem.clone()
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     pub(super) fn warning(&self) -> Option<&str> {
@@ -492,7 +519,7 @@ impl OnAir {
             rung_bit_rates: Vec::new(),
             key_frame_interval: self.watch.key_frame_interval(),
             timestamp_jumps: self.timeline.counters().jumps,
-            silence_frames: self.audio.as_ref().map_or(0, |audio| audio.line.counters().silent),
+            silence_frames: self.audio.as_ref().map_or(0, |audio| audio.silent_frames()),
             frame_rate: self.cadence.frame_rate(),
             begun: self.begun,
         };
@@ -503,60 +530,5 @@ impl OnAir {
             }
         }
         facts
-    }
-}
-
-struct RungRef<'a> {
-    state: &'a mut RungState,
-    frame_rate: FrameRate,
-}
-
-impl RungState {
-    fn new(rung: Rung, cadence: Cadence) -> Self {
-        let segmenter = VideoSegmenter::new(cadence, rung.rate, SegmentNumber::FIRST);
-        Self { rung, spec: None, segmenter, head: 0, meter: Meter::default() }
-    }
-}
-
-impl Audio {
-    fn new(params: &media::AudioParams, cadence: Cadence, track: usize) -> Result<Self, String> {
-        let grid = AudioGrid::new(cadence, params.sample_rate, params.samples_per_frame)
-            .map_err(|fault| format!("the sound cannot be packaged: {fault}"))?;
-        let spec = TrackSpec::audio(params.clone()).ok_or("the sound has a sample rate of zero")?;
-        let frame_duration =
-            MediaTime::new(i64::from(params.samples_per_frame), spec.timescale).to_duration();
-        Ok(Self {
-            spec,
-            track,
-            line: AudioLine::new(params, 0).map_err(|fault| fault.to_string())?,
-            segmenter: AudioSegmenter::new(grid, SegmentNumber::FIRST),
-            head: MediaTime::ZERO,
-            frame_duration,
-        })
-    }
-
-    fn place(&mut self, at: MediaTime, payload: Bytes) -> Result<Vec<Packaged>, String> {
-        let frames = self.line.frame(at, payload);
-        self.package(frames)
-    }
-
-    fn fill_to(&mut self, time: MediaTime) -> Result<Vec<Packaged>, String> {
-        let mut out = Vec::new();
-        loop {
-            let frames = self.line.fill_to(time);
-            if frames.is_empty() {
-                return Ok(out);
-            }
-            out.extend(self.package(frames)?);
-        }
-    }
-
-    fn package(&mut self, frames: Vec<media::audio_line::LineFrame>) -> Result<Vec<Packaged>, String> {
-        let mut out = Vec::new();
-        for frame in frames {
-            let packages = self.segmenter.push(frame.index, frame.payload);
-            out.extend(packages.map_err(|fault| format!("the sound cannot be packaged: {fault}"))?);
-        }
-        Ok(out)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use media::probe::{ProbeConfig, Source, SourceProbe, Verdict as Probed};
 use media::{AudioParams, Track, VideoParams};
 
@@ -11,6 +12,8 @@ use crate::feed::source::Input;
 
 /// Most bytes held: ten seconds of 24 Mbit/s.
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
+/// Most units held: ten seconds of 240 pictures and 94 audio frames a second are a third of it.
+const MAX_HELD_UNITS: usize = 10_000;
 /// Longest look at a source. One that has shown no key frame by then would keep its viewers waiting for ever.
 const MAX_LOOK: Duration = Duration::from_secs(20);
 
@@ -51,6 +54,12 @@ pub(super) struct Probing {
     probe: SourceProbe,
     held: Vec<Held>,
     held_bytes: usize,
+    /// Whether a picture that decoding can start with is held.
+    has_key: bool,
+    /// Whether any unit came.
+    has_media: bool,
+    /// The last video configuration record.
+    configuration: Option<Bytes>,
     since: Option<Instant>,
 }
 
@@ -64,7 +73,15 @@ impl Probing {
             frame_rate: config.frame_rate,
             ..ProbeConfig::default()
         });
-        Self { probe, held: Vec::new(), held_bytes: 0, since: None }
+        Self {
+            probe,
+            held: Vec::new(),
+            held_bytes: 0,
+            has_key: false,
+            has_media: false,
+            configuration: None,
+            since: None,
+        }
     }
 
     pub(super) fn input(&mut self, now: Now, input: Input) -> Verdict {
@@ -72,7 +89,13 @@ impl Probing {
         match &input {
             Input::Hints(hints) => self.probe.hints(elapsed, *hints),
             Input::VideoConfiguration { codec, record } => match VideoParams::parse(*codec, record.clone()) {
-                Ok(params) => self.probe.video(elapsed, params),
+                Ok(params) => {
+                    if self.configuration.as_ref().is_some_and(|last| last != record) {
+                        self.forget_pictures();
+                    }
+                    self.configuration = Some(record.clone());
+                    self.probe.video(elapsed, params);
+                }
                 Err(fault) => return unreadable(codec.name(), &fault),
             },
             Input::AudioConfiguration(record) => match AudioParams::parse(record.clone()) {
@@ -83,11 +106,30 @@ impl Probing {
             Input::Video { stamp, .. } => self.probe.unit(elapsed, Track::Video, *stamp),
             Input::Audio { stamp, .. } => self.probe.unit(elapsed, Track::Audio, *stamp),
         }
-        if let Input::Video { payload, .. } | Input::Audio { payload, .. } = &input {
-            self.held_bytes = self.held_bytes.saturating_add(payload.len());
-            self.held.push(Held { at: now, input });
-        }
+        self.hold(now, input);
         self.tick(now)
+    }
+
+    fn hold(&mut self, now: Now, input: Input) {
+        self.has_media |= matches!(input, Input::Video { .. } | Input::Audio { .. });
+        let bytes = match &input {
+            // Nothing can be made of pictures before the first key frame.
+            Input::Video { key: false, .. } if !self.has_key => return,
+            Input::Video { key, payload, .. } => {
+                self.has_key |= key;
+                payload.len()
+            }
+            Input::Audio { payload, .. } => payload.len(),
+            _ => return,
+        };
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        self.held.push(Held { at: now, input });
+    }
+
+    /// The pictures so far cannot be decoded with a new configuration record.
+    fn forget_pictures(&mut self) {
+        self.held.retain(|held| !matches!(held.input, Input::Video { .. }));
+        self.has_key = false;
     }
 
     fn elapsed(&mut self, now: Now) -> Duration {
@@ -105,14 +147,21 @@ impl Probing {
 
     /// Goes on looking, unless that has become too much.
     fn bounded(&self, elapsed: Duration) -> Verdict {
-        let (what, bound) = if elapsed > MAX_LOOK {
-            ("no key frame came", format!("{} s", MAX_LOOK.as_secs()))
+        let bound = if elapsed > MAX_LOOK {
+            format!("{} s", MAX_LOOK.as_secs())
         } else if self.held_bytes > MAX_HELD_BYTES {
-            ("no key frame came", format!("{MAX_HELD_BYTES} bytes"))
+            format!("{MAX_HELD_BYTES} bytes")
+        } else if self.held.len() > MAX_HELD_UNITS {
+            format!("{MAX_HELD_UNITS} units")
         } else {
             return Verdict::NeedMore;
         };
-        Verdict::Refuse(format!("{what} within {bound}; set the encoder's key frame interval to 2 s"))
+        Verdict::Refuse(match (self.has_key, self.configuration.is_some()) {
+            (false, true) => {
+                format!("no key frame came within {bound}; set the encoder's key frame interval to 2 s")
+            }
+            _ => format!("the stream could not be made out within {bound}"),
+        })
     }
 
     /// The first key frame (the first sound, where there is no picture) opens the presentation; pictures before it
@@ -135,9 +184,9 @@ impl Probing {
     }
 
     pub(super) fn why_never_started(&self) -> String {
-        match self.held.is_empty() {
-            true => "the encoder went away before it sent any media".to_owned(),
-            false => "the encoder went away before its stream could be made out".to_owned(),
+        match self.has_media {
+            false => "the encoder went away before it sent any media".to_owned(),
+            true => "the encoder went away before its stream could be made out".to_owned(),
         }
     }
 }
