@@ -3,6 +3,11 @@
 //! `feed WORKER FILE FPS RUNG...`, where a rung is `WIDTHxHEIGHT:BITS_PER_SECOND[:PRESET]`. Prints the wall time and
 //! what came out; resources of the worker are measured by running it under `time`, as `WORKER`'s wrapper.
 #![allow(dead_code, missing_docs, reason = "the modules are shared with the tests, which use the rest")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a tool for measuring may stop at the first surprise"
+)]
 
 #[path = "../tests/worker/client.rs"]
 mod client;

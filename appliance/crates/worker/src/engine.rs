@@ -53,8 +53,10 @@ pub(crate) trait Engine {
         load: u64,
     ) -> Result<Self::Decoder, EngineError>;
 
-    /// An encoder for a rung at `frame_rate`, the rung's own.
-    fn encoder(&mut self, rung: &Rung, frame_rate: FrameRate) -> Result<Self::Encoder, EngineError>;
+    /// An encoder for a rung at `frame_rate`, the rung's own. `all` is what all rungs together ask of the device, in
+    /// luma samples a second.
+    fn encoder(&mut self, rung: &Rung, frame_rate: FrameRate, all: u64)
+    -> Result<Self::Encoder, EngineError>;
 
     /// The frame fitted into `to`, in the form encoders take; the same frame where it has that already.
     fn scale(&mut self, frame: &Self::Frame, to: Size) -> Result<Self::Frame, EngineError>;

@@ -20,7 +20,7 @@ use media::{Cadence, FramePicker, MediaTime, Size, Timescale, VideoCodec};
 use worker_protocol::{FromWorker, Job, ToWorker, VERSION};
 
 use crate::clock;
-use crate::engine::{Decode, Decoded, Engine, EngineError, Wish};
+use crate::engine::{Decode, Decoded, Engine, EngineError, Wish, load};
 use crate::link::{Closed, Incoming, Outbox};
 use counters::{Counters, Reporter};
 use rung::{RungThread, Task};
@@ -209,10 +209,9 @@ impl<E: Engine> Pipeline<E> {
         let mut rungs = Vec::with_capacity(job.rungs.len());
         for (index, rung) in job.rungs.iter().enumerate() {
             let index = u8::try_from(index).map_err(|_| PipelineError::Rungs(job.rungs.len()))?;
-            rungs.push(RungThread::start(&mut engine, job.cadence, index, rung, outbox, &counters)?);
+            rungs.push(RungThread::start(&mut engine, job, index, rung, outbox, &counters)?);
         }
-        let fastest =
-            job.rungs.iter().map(|rung| crate::engine::load(rung.size, job.cadence.frame_rate())).max();
+        let fastest = job.rungs.iter().map(|rung| load(rung.size, job.cadence.frame_rate())).max();
         Ok(Self {
             engine,
             cadence: job.cadence,

@@ -11,17 +11,17 @@ const DECODE_THREAD_LOAD: u64 = 140_000_000;
 /// Most threads of a decoder; each above one holds a picture back.
 const MAX_DECODE_THREADS: usize = 4;
 
-/// Luma samples a second, in millions, that one thread encodes with room to spare, by preset: half of what a 2.5 GHz
-/// core does with natural pictures at 1080p. Unknown presets count as the slowest.
+/// Luma samples a second, in millions, that one thread encodes with room to spare, by preset: half of what a core of an
+/// EPYC server did with natural pictures at 1080p. Unknown presets count as the slowest.
 const ENCODE_THREAD_MEGASAMPLES: [(&str, u64); 9] = [
-    ("ultrafast", 150),
-    ("superfast", 100),
-    ("veryfast", 70),
-    ("faster", 45),
-    ("fast", 35),
-    ("medium", 25),
-    ("slow", 15),
-    ("slower", 8),
+    ("ultrafast", 140),
+    ("superfast", 65),
+    ("veryfast", 45),
+    ("faster", 27),
+    ("fast", 21),
+    ("medium", 19),
+    ("slow", 13),
+    ("slower", 7),
     ("veryslow", 4),
 ];
 
@@ -72,9 +72,19 @@ impl Engine for SoftwareEngine {
         software::Decoder::open(&self.device, &config).map_err(|e| EngineError::OpenDecoder(e.into()))
     }
 
-    fn encoder(&mut self, rung: &Rung, frame_rate: FrameRate) -> Result<Self::Encoder, EngineError> {
+    fn encoder(
+        &mut self,
+        rung: &Rung,
+        frame_rate: FrameRate,
+        all: u64,
+    ) -> Result<Self::Encoder, EngineError> {
         let of_one = ENCODE_THREAD_MEGASAMPLES.iter().find(|(preset, _)| *preset == rung.preset);
+        let of_one = of_one.map_or(4, |(_, mega)| *mega) * 1_000_000;
         let load = load(rung.size, frame_rate);
+        // Rungs encode side by side: more threads than a rung's share of the cores would find none to run on, and each
+        // costs memory and a picture of latency.
+        let cores = u64::try_from(self.device.cores()).unwrap_or(1);
+        let share = usize::try_from(cores.saturating_mul(load) / all.max(1)).unwrap_or(1);
         let config = EncoderConfig {
             size: size_to(rung.size),
             frame_rate: (frame_rate.numerator(), frame_rate.denominator()),
@@ -86,7 +96,7 @@ impl Engine for SoftwareEngine {
             preset: rung.preset.clone(),
             tune: rung.tune.clone(),
             profile: rung.profile.clone(),
-            threads: threads(load, of_one.map_or(4, |(_, m)| *m) * 1_000_000, self.device.cores()),
+            threads: threads(load, of_one, share),
             // Half of the captions would be gibberish.
             captions: rung.rate == media::ladder::RungRate::Full,
         };

@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::ladder::RungRate;
-use media::{Cadence, Rung, Size, VideoCodec};
-use worker_protocol::FromWorker;
+use media::{FrameRate, Rung, Size, VideoCodec};
+use worker_protocol::{FromWorker, Job};
 
 use super::PipelineError;
 use super::counters::{Counters, RungCounters};
 use crate::clock;
-use crate::engine::{Encode, Engine, EngineError, Wish};
+use crate::engine::{Encode, Engine, EngineError, Wish, load};
 use crate::link::{Closed, Outbox};
 use crate::run::panic_text;
 
-/// Frames that wait for an encoder. A few even out how unevenly x264 works; more would only cost memory.
-const QUEUE_FRAMES: usize = 3;
+/// Frames that wait for an encoder: enough that it never waits for a picture to be decoded; more would only cost memory.
+const QUEUE_FRAMES: usize = 2;
 
 /// One frame to encode.
 pub(super) struct Task<F> {
@@ -67,17 +67,14 @@ impl<F: Send + 'static> RungThread<F> {
     /// Opens the encoder, announces it and starts its thread.
     pub(super) fn start<E: Engine<Frame = F>>(
         engine: &mut E,
-        cadence: Cadence,
+        job: &Job,
         index: u8,
         rung: &Rung,
         outbox: &Outbox,
         counters: &Arc<Counters>,
     ) -> Result<Self, PipelineError> {
-        let frame_rate = match rung.rate {
-            RungRate::Full => cadence.frame_rate(),
-            RungRate::Half => cadence.frame_rate().half(),
-        };
-        let encoder = engine.encoder(rung, frame_rate)?;
+        let all = job.rungs.iter().map(|rung| load(rung.size, frame_rate(job, rung))).sum();
+        let encoder = engine.encoder(rung, frame_rate(job, rung), all)?;
         let opened = FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size };
         outbox.send(opened, encoder.configuration())?;
         let (queue, tasks) = mpsc::sync_channel(QUEUE_FRAMES);
@@ -128,6 +125,14 @@ impl<F: Send + 'static> RungThread<F> {
                 Err(PipelineError::Panic { name: format!("rung-{}", self.name), what: panic_text(&*panic) })
             }
         }
+    }
+}
+
+/// Frames a second of a rung.
+fn frame_rate(job: &Job, rung: &Rung) -> FrameRate {
+    match rung.rate {
+        RungRate::Full => job.cadence.frame_rate(),
+        RungRate::Half => job.cadence.frame_rate().half(),
     }
 }
 

@@ -1,5 +1,10 @@
 //! The real binary over a real socket, with real streams; what comes out is judged by ffmpeg.
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests may stop at the first surprise"
+)]
 
 mod client;
 mod clip;
