@@ -203,8 +203,8 @@ fn counted(rungd: &Rungd, so_far: [f64; 3]) -> [f64; 3] {
     let top = "rung=\"1080p\"";
     let metric = |name: &str, labels: &[&str]| rungd.metric(name, labels).unwrap_or(0.0);
     let now = [
-        metric("rungd_rung_pictures", &[top]),
-        metric("rungd_feed_frames_repeated", &[]),
+        metric("rungd_rung_pictures_total", &[top]),
+        metric("rungd_feed_frames_repeated_total", &[]),
         metric("rungd_feed_pictures_shed_total", &[]),
     ];
     [so_far[0].max(now[0]), so_far[1].max(now[1]), so_far[2].max(now[2])]
