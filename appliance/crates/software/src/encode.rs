@@ -349,3 +349,6 @@ fn settings_bytes(data: &[u8]) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

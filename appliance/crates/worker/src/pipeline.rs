@@ -381,3 +381,6 @@ impl<E: Engine> Pipeline<E> {
         Ok(outbox.send(FromWorker::Finished, Bytes::new())?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod clip;
 mod faults;
 mod grid;
 mod output;
+mod probe;
 mod sources;
 
 use std::path::Path;
