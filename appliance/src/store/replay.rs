@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use media::SegmentNumber;
-use packager::window::{Window, WindowSegment};
+use packager::window::{Latency, Window, WindowSegment};
 
 use super::archive::backend::{ArchiveBackend, ObjectName, Part};
 use super::catalogue::{Catalogue, CatalogueError, Listed};
@@ -139,6 +139,7 @@ impl Replays {
             // What is still on air grows here too, segment by segment: the same programme with all of its past.
             live: !replay.is_ended(),
             segment_duration: record.cadence.segment_duration().to_duration(),
+            latency: Latency::Standard,
             time_shift: *duration,
             time_url: TIME_URL.to_owned(),
             media_base: media_base.to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::SegmentNumber;
 use packager::cmaf::Chunk;
-use packager::window::{Window, WindowTrack};
+use packager::window::{Latency, LiveEdge, Window, WindowTrack};
 use tokio::sync::watch;
 use tokio::time;
 
@@ -142,6 +142,7 @@ impl PresentationView {
             published_unix_millis: live.published_unix_millis(),
             live: !live.ended(),
             segment_duration: self.segment_duration(),
+            latency: Latency::Standard,
             time_shift: self.time_shift,
             time_url: TIME_URL.to_owned(),
             media_base: media_base.to_owned(),
@@ -302,6 +303,7 @@ impl TrackRecord {
             timescale: self.timescale,
             kind: (&self.kind).into(),
             segments,
+            edge: LiveEdge::default(),
         }
     }
 }

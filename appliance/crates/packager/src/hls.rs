@@ -1,7 +1,8 @@
 //! HLS (RFC 8216): master and media playlists over the same CMAF segments.
 //!
 //! The master playlist stands beside the MPD; a track's media playlist stands in the folder of the track's name below
-//! it, so that the segments are at `../{media_base}{name}/` from there.
+//! it, so that the segments are at `../{media_base}{name}/` from there. In low latency ([`low_latency`]) the parts of
+//! segment 7 are `7.0.m4s`, `7.1.m4s` and so on, beside `7.m4s`.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -9,7 +10,12 @@ use std::time::Duration;
 use media::{MediaTime, SegmentNumber, Timescale};
 
 use crate::wall_clock::rfc3339;
-use crate::window::{Window, WindowTrack, WindowTrackKind};
+use crate::window::{Latency, Window, WindowTrack, WindowTrackKind};
+
+mod low_latency;
+mod reload;
+
+pub use reload::{Readiness, Reload, ReloadError, Skip, readiness};
 
 /// 6 is enough for `EXT-X-MAP` (RFC 8216, 7); 7 is what players expect of fragmented MP4.
 const VERSION: u8 = 7;
@@ -112,8 +118,19 @@ fn variant(out: &mut String, track: &WindowTrack, sound: &[&WindowTrack]) -> Res
 /// # Errors
 /// Where there is no such track, or it lists nothing, or its segments do not follow on each other.
 pub fn media(window: &Window, track: usize) -> Result<String, HlsError> {
+    media_update(window, track, Skip::No)
+}
+
+/// As [`media`], where asked for as a Playlist Delta Update, which only low latency offers and what has ended does not.
+///
+/// # Errors
+/// Likewise.
+pub fn media_update(window: &Window, track: usize, skip: Skip) -> Result<String, HlsError> {
     let no_such = HlsError::NoSuchTrack { index: track, tracks: window.tracks.len() };
     let track = window.tracks.get(track).ok_or(no_such)?;
+    if window.live && matches!(window.latency, Latency::Low { .. }) {
+        return low_latency::media(window, track, skip);
+    }
     let nothing = || HlsError::NothingListed { track: track.name.clone() };
     let first = track.segments.first().ok_or_else(nothing)?;
     let folder = format!("../{}{}", window.media_base, track.name);
@@ -151,8 +168,12 @@ pub fn media(window: &Window, track: usize) -> Result<String, HlsError> {
 /// made from the nominal length, with room for an audio frame, and not from what happens to be listed.
 fn target_duration(window: &Window, track: &WindowTrack) -> u64 {
     let listed = track.segments.iter().map(|segment| rounded(segment.duration.to_duration()));
-    let nominal = rounded(window.segment_duration.saturating_add(LONGEST_AUDIO_FRAME));
-    listed.chain([nominal, 1]).max().unwrap_or(1)
+    listed.chain([target_duration_of(window.segment_duration).as_secs()]).max().unwrap_or(1)
+}
+
+/// The target duration of segments of this nominal length.
+pub(crate) fn target_duration_of(segment_duration: Duration) -> Duration {
+    Duration::from_secs(rounded(segment_duration.saturating_add(LONGEST_AUDIO_FRAME)).max(1))
 }
 
 fn rounded(duration: Duration) -> u64 {

@@ -22,4 +22,4 @@ pub mod window;
 pub use cmaf::{Chunk, init_segment};
 pub use segmenter::{AudioGrid, AudioSegmenter, Packaged, Picture, SegmentError, VideoSegmenter};
 pub use track::{TrackMedia, TrackSpec};
-pub use window::{Window, WindowSegment, WindowTrack, WindowTrackKind};
+pub use window::{Latency, LiveEdge, Window, WindowSegment, WindowTrack, WindowTrackKind};

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use media::{FrameRate, MediaTime, SegmentNumber, Size};
+use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
+
+mod edge;
+
+pub use edge::{FoundPart, LiveEdge, OpenSegment, Part, SegmentParts};
 
 /// A presentation as a viewer may see it at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +21,8 @@ pub struct Window {
     pub live: bool,
     /// Nominal segment length.
     pub segment_duration: Duration,
+    /// How far behind real time viewers are meant to be.
+    pub latency: Latency,
     /// How far back a viewer may seek while live: `timeShiftBufferDepth`.
     pub time_shift: Duration,
     /// Where `UTCTiming` points: an absolute path or URL.
@@ -25,6 +31,50 @@ pub struct Window {
     pub media_base: String,
     /// Video rungs, best first, then audio.
     pub tracks: Vec<WindowTrack>,
+}
+
+/// How far behind real time viewers are meant to be. It says how a manifest is written only while more segments come:
+/// what has ended is written alike in both cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Latency {
+    /// Nothing is announced before it is whole.
+    #[default]
+    Standard,
+    /// The segment being written is announced, chunk by chunk.
+    Low {
+        /// Nominal length of a chunk; see [`Latency::low`].
+        chunk_duration: Duration,
+        /// From a picture's coming in to its being shown, as the operator wishes it.
+        target_latency: Duration,
+    },
+}
+
+impl Latency {
+    /// Low latency with the chunks of this cadence. Their length is rounded down to a nanosecond, and not to a tick as
+    /// [`Cadence::time_of`] does, for the longest chunk to be known from it.
+    #[must_use]
+    pub fn low(cadence: &Cadence, target_latency: Duration) -> Self {
+        let rate = cadence.frame_rate();
+        let nanos = u128::from(cadence.frames_per_chunk()) * u128::from(rate.denominator()) * 1_000_000_000
+            / u128::from(rate.numerator());
+        let chunk_duration = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        Self::Low { chunk_duration, target_latency }
+    }
+}
+
+impl Window {
+    /// Segment length in ticks of the video clock, of which it is a whole number ([`Cadence::new`]).
+    pub(crate) fn segment_ticks(&self) -> i64 {
+        let nanos = i64::try_from(self.segment_duration.as_nanos()).unwrap_or(i64::MAX);
+        Timescale::new(1_000_000_000)
+            .map_or(0, |scale| MediaTime::new(nanos, scale).ticks_at(Timescale::VIDEO))
+    }
+
+    /// Where a segment ends by the cadence, which is where the next one begins.
+    pub(crate) fn nominal_end(&self, number: SegmentNumber) -> MediaTime {
+        let segments = i64::try_from(number.0).unwrap_or(i64::MAX);
+        MediaTime::new(self.segment_ticks().saturating_mul(segments), Timescale::VIDEO)
+    }
 }
 
 /// One track of a window. All tracks list the same segment numbers.
@@ -44,6 +94,8 @@ pub struct WindowTrack {
     pub kind: WindowTrackKind,
     /// The segments listed, consecutive, oldest first.
     pub segments: Vec<WindowSegment>,
+    /// For low latency: the parts of the newest segments, and the one being written. Empty otherwise.
+    pub edge: LiveEdge,
 }
 
 /// What only video or only audio has.

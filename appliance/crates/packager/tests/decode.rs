@@ -11,8 +11,8 @@ use bytes::Bytes;
 use media::ladder::RungRate;
 use media::{AudioParams, Cadence, FrameRate, SegmentNumber, Size, VideoCodec};
 use packager::{
-    AudioGrid, AudioSegmenter, Chunk, Packaged, Picture, TrackSpec, VideoSegmenter, Window, WindowSegment,
-    WindowTrack, WindowTrackKind, dash, hls, init_segment,
+    AudioGrid, AudioSegmenter, Chunk, Latency, LiveEdge, Packaged, Picture, TrackSpec, VideoSegmenter,
+    Window, WindowSegment, WindowTrack, WindowTrackKind, dash, hls, init_segment,
 };
 
 const SIZE: Size = Size { width: 160, height: 90 };
@@ -318,6 +318,7 @@ fn ffmpeg_plays_the_mpd_and_the_playlists() {
             timescale: spec.timescale,
             kind,
             segments: written.segments.clone(),
+            edge: LiveEdge::default(),
         }
     };
     let video = |frame_rate| WindowTrackKind::Video { size: SIZE, frame_rate };
@@ -328,6 +329,7 @@ fn ffmpeg_plays_the_mpd_and_the_playlists() {
         published_unix_millis: 1_795_230_910_250,
         live: false,
         segment_duration: cadence.segment_duration().to_duration(),
+        latency: Latency::Standard,
         time_shift: Duration::from_secs(60),
         time_url: "/time".to_owned(),
         media_base: "media/".to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use media::ladder::RungRate;
 use media::{Cadence, FrameRate, SegmentNumber, Size, Timescale};
 
-use super::{Window, WindowSegment, WindowTrack, WindowTrackKind};
+use super::{Latency, LiveEdge, Window, WindowSegment, WindowTrack, WindowTrackKind};
 use crate::segmenter::AudioGrid;
 
 /// Two rungs at 29.97 and 14.985 and stereo at 44.1 kHz, with segments `from..to`.
@@ -35,6 +35,7 @@ pub(crate) fn window(live: bool, from: u64, to: u64) -> Window {
             frame_rate: if rung_rate == RungRate::Half { rate.half() } else { rate },
         },
         segments: (from..to).map(pictures).collect(),
+        edge: LiveEdge::default(),
     };
     Window {
         title: "Studio A".to_owned(),
@@ -42,6 +43,7 @@ pub(crate) fn window(live: bool, from: u64, to: u64) -> Window {
         published_unix_millis: 1_795_230_950_000,
         live,
         segment_duration: cadence.segment_duration().to_duration(),
+        latency: Latency::Standard,
         time_shift: Duration::from_secs(60),
         time_url: "/time".to_owned(),
         media_base: "20261121T031500Z/".to_owned(),
@@ -56,6 +58,7 @@ pub(crate) fn window(live: bool, from: u64, to: u64) -> Window {
                 timescale: grid.timescale(),
                 kind: WindowTrackKind::Audio { sample_rate: 44_100, channels: 2 },
                 segments: (from..to).map(sound).collect(),
+                edge: LiveEdge::default(),
             },
         ],
     }

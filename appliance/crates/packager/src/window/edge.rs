@@ -1,0 +1,167 @@
+//! The live edge of a track: the parts of its newest segments, and the segment being written.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::{MediaTime, SegmentNumber};
+
+use crate::cmaf::Chunk;
+use crate::hls;
+
+/// One chunk of a segment, as a viewer may fetch it by itself: a partial segment of HLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Its length as it is shown.
+    pub duration: MediaTime,
+    /// Whether decoding can start with it.
+    pub independent: bool,
+    /// Where it begins in its segment, in bytes.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// The parts of a whole segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentParts {
+    /// The segment.
+    pub number: SegmentNumber,
+    /// Its `tfdt`, which is also its earliest presentation time.
+    pub start: MediaTime,
+    /// Its parts, in order; there is at least one.
+    pub parts: Arc<[Part]>,
+}
+
+/// A segment that is being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSegment {
+    /// Its number.
+    pub number: SegmentNumber,
+    /// Its `tfdt`, which is also its earliest presentation time.
+    pub start: MediaTime,
+    /// The parts that are there, in order; there is at least one.
+    pub parts: Vec<Part>,
+}
+
+/// Where a part is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundPart {
+    /// In its segment, at these bytes.
+    Here(Part),
+    /// It is the next one, which playlists hint at: wait for it.
+    Next,
+    /// It is gone, or will not be.
+    Not,
+}
+
+/// The parts near the live edge of one track, kept from what its segmenter gives. Segments follow on each other; where
+/// one does not, those before it are forgotten.
+///
+/// Parts are in the order of decoding, and a part's length is that of its decoding. Low latency is encoded without
+/// reordering, and then it is the length of its showing as well; with reordering only a segment's sum is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LiveEdge {
+    kept: usize,
+    whole: VecDeque<SegmentParts>,
+    open: Option<OpenSegment>,
+}
+
+impl LiveEdge {
+    /// An edge that keeps the parts of segments of this length for as long as RFC 8216bis asks.
+    #[must_use]
+    pub fn new(segment_duration: Duration) -> Self {
+        // Section 6.2.2: three target durations in the playlist, and three more for those who have seen them there;
+        // one segment for being between two ends.
+        let kept = hls::target_duration_of(segment_duration).saturating_mul(6);
+        let segments = kept.as_nanos().div_ceil(segment_duration.as_nanos().max(1)).saturating_add(1);
+        Self { kept: usize::try_from(segments).unwrap_or(usize::MAX), ..Self::default() }
+    }
+
+    /// Takes the next chunk of a segment. One of a segment that is whole, or of an earlier one, changes nothing.
+    pub fn push(&mut self, number: SegmentNumber, chunk: &Chunk) {
+        let newest =
+            self.open.as_ref().map(|open| open.number).max(self.whole.back().map(|last| last.number));
+        let begins = newest.is_none_or(|newest| number > newest);
+        if begins {
+            // What was open stays incomplete, and a hole is left behind it.
+            if self.open.take().is_some() || newest.is_some_and(|newest| newest.next() != number) {
+                self.whole.clear();
+            }
+            self.open = Some(OpenSegment { number, start: chunk.start, parts: Vec::new() });
+        }
+        let Some(open) = self.open.as_mut().filter(|open| open.number == number) else { return };
+        let offset = open.parts.last().map_or(0, |last| last.offset.saturating_add(last.bytes));
+        let (duration, independent, bytes) = (chunk.duration, chunk.independent, chunk.bytes);
+        open.parts.push(Part { duration, independent, offset, bytes });
+    }
+
+    /// Says that a segment is whole. Nothing happens where it is not the one being written.
+    pub fn complete(&mut self, number: SegmentNumber) {
+        let Some(open) = self.open.take_if(|open| open.number == number) else { return };
+        self.whole.push_back(SegmentParts { number, start: open.start, parts: open.parts.into() });
+        while self.whole.len() > self.kept {
+            self.whole.pop_front();
+        }
+    }
+
+    /// Forgets the segment being written: it will not be whole.
+    pub fn end(&mut self) {
+        self.open = None;
+    }
+
+    /// The whole segments whose parts are kept, consecutive, oldest first.
+    pub fn whole(&self) -> impl DoubleEndedIterator<Item = &SegmentParts> + Clone {
+        self.whole.iter()
+    }
+
+    /// The segment being written; it follows on the last of [`Self::whole`].
+    #[must_use]
+    pub const fn open(&self) -> Option<&OpenSegment> {
+        self.open.as_ref()
+    }
+
+    /// Finds the part of this index, from zero.
+    #[must_use]
+    pub fn find(&self, number: SegmentNumber, index: u32) -> FoundPart {
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        if let Some(open) = self.open.as_ref().filter(|open| open.number == number) {
+            return match open.parts.get(at) {
+                Some(part) => FoundPart::Here(*part),
+                None if at == open.parts.len() => FoundPart::Next,
+                None => FoundPart::Not,
+            };
+        }
+        if let Some(segment) = self.whole.iter().find(|segment| segment.number == number) {
+            return segment.parts.get(at).map_or(FoundPart::Not, |part| FoundPart::Here(*part));
+        }
+        // A playlist hints at it already when the last chunk of the segment before is there.
+        let last = self.open.as_ref().map(|open| open.number).or(self.whole.back().map(|last| last.number));
+        match at == 0 && last.is_some_and(|last| last.next() == number) {
+            true => FoundPart::Next,
+            false => FoundPart::Not,
+        }
+    }
+}
+
+impl SegmentParts {
+    /// The sum of its parts' lengths, which is its own.
+    #[must_use]
+    pub fn duration(&self) -> MediaTime {
+        total(self.start, &self.parts)
+    }
+}
+
+impl OpenSegment {
+    /// The length of what is there.
+    #[must_use]
+    pub fn duration(&self) -> MediaTime {
+        total(self.start, &self.parts)
+    }
+}
+
+/// In the clock of `start`.
+fn total(start: MediaTime, parts: &[Part]) -> MediaTime {
+    let zero = MediaTime::new(0, start.scale());
+    parts.iter().fold(zero, |sum, part| sum.plus(part.duration))
+}
