@@ -7,7 +7,7 @@
 //! - [`decode`]: [`Decoder`], length-prefixed units in, progressive pictures out (interlaced ones go through
 //!   [`deinterlace`]);
 //! - [`frame`]: [`Frame`], an immutable picture that is shared by reference count;
-//! - [`scale`]: [`Scaler`], any picture to 8-bit 4:2:0 BT.709 limited range, fitted into a size;
+//! - [`scale`]: [`Scaler`], any picture to 8-bit 4:2:0 BT.709 limited range (`matrix`), fitted into a size;
 //! - [`encode`]: [`Encoder`], x264 with IDR pictures only where they are asked for.
 //!
 //! `unsafe` stands in [`ffi`] alone, where `ffmpeg-next` has no safe face.
@@ -22,6 +22,7 @@ pub mod error;
 #[expect(unsafe_code, reason = "the one file where fields of the C structures are reached")]
 mod ffi;
 pub mod frame;
+mod matrix;
 pub mod scale;
 
 pub use caps::Caps;

@@ -14,6 +14,7 @@ use ffmpeg_next::software::scaling::{self, Flags};
 use crate::error::LibraryError;
 use crate::ffi::{self, Colour};
 use crate::frame::{self, Frame, Size};
+use crate::matrix::{MatrixError, MatrixFilter};
 
 /// Conversions kept ready: a ladder of 16 rungs from two sources.
 const MAX_CONVERSIONS: usize = 32;
@@ -44,6 +45,9 @@ pub enum ScaleError {
         #[source]
         source: LibraryError,
     },
+    /// Colours cannot be converted.
+    #[error("colours")]
+    Matrix(#[from] MatrixError),
     /// The conversion fails.
     #[error("scaling a picture to {to}")]
     Run {
@@ -79,7 +83,11 @@ struct Conversion {
 pub struct Scaler {
     /// Least recently used first.
     conversions: Vec<Conversion>,
+    matrix: MatrixFilter,
 }
+
+/// How the samples of what comes out are to be read.
+const TARGET: Colour = Colour { matrix: BT709, full_range: false };
 
 impl Scaler {
     /// `frame` fitted into `to`, whose sides are even: its shape kept, with bars where that differs. Sample aspect
@@ -91,6 +99,13 @@ impl Scaler {
         if to.width < 2 || to.height < 2 || !to.width.is_multiple_of(2) || !to.height.is_multiple_of(2) {
             return Err(ScaleError::Target(to));
         }
+        let colour = colour_of(frame);
+        let converted = match colour.matrix {
+            // The range alone is as well done while scaling.
+            BT709 => None,
+            _ => self.matrix.convert(frame, colour)?,
+        };
+        let frame = converted.as_ref().unwrap_or(frame);
         let key = Key {
             from: frame.size(),
             format: frame.0.format(),
@@ -100,7 +115,7 @@ impl Scaler {
         };
         let ready = key.from == to
             && key.format == Pixel::YUV420P
-            && key.colour == Colour { matrix: BT709, full_range: false }
+            && key.colour == TARGET
             && fitted(key.from, key.aspect, to) == to;
         if ready {
             return Ok(frame.clone());
@@ -125,7 +140,6 @@ impl Conversion {
         let inner = fitted(key.from, key.aspect, key.to);
         let failed = |source| ScaleError::Open { from: key.from, format: key.format, to: key.to, source };
         let mut flags = Flags::BICUBIC;
-        let to_colour = Colour { matrix: BT709, full_range: false };
         if key.colour.matrix != BT709 {
             // The way to another matrix leads through RGB; without these libswscale skips every second chroma sample.
             flags |= Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT | Flags::FULL_CHR_H_INP;
@@ -140,7 +154,7 @@ impl Conversion {
             flags,
         )
         .map_err(|e| failed(e.into()))?;
-        ffi::set_colours(&mut context, key.colour, to_colour).map_err(failed)?;
+        ffi::set_colours(&mut context, key.colour, TARGET).map_err(failed)?;
         let even_half = |whole: u32, part: u32| (whole - part) / 4 * 2;
         Ok(Self {
             key,

@@ -52,6 +52,21 @@ fn check_rung(folder: &Path, job: &Job, rung: &Rung, output: &RungOutput, frames
     // A raw stream has no time stamps, which ffmpeg warns of.
     let said: Vec<_> = said.lines().filter(|l| !l.contains("Timestamps are unset")).collect();
     assert!(decoded.status.success() && said.is_empty(), "{name}: {said:?}");
+
+    // What the parameter sets say is the same whatever the source was.
+    let rate = job.cadence.frame_rate();
+    let rate = if rung.rate == RungRate::Half { rate.half() } else { rate };
+    let probed = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "default=nokey=1:noprint_wrappers=1", "-show_entries"])
+        .arg("stream=profile,width,height,sample_aspect_ratio,pix_fmt,color_range,color_space,r_frame_rate")
+        .arg(&path)
+        .output()
+        .expect("ffprobe runs");
+    let said = String::from_utf8_lossy(&probed.stdout);
+    let (width, height) = (rung.size.width.to_string(), rung.size.height.to_string());
+    let rate = format!("{}/{}", rate.numerator(), rate.denominator());
+    let wanted = ["High", &width, &height, "1:1", "yuv420p", "tv", "bt709", &rate];
+    assert_eq!(said.lines().collect::<Vec<_>>(), wanted, "{name}");
 }
 
 /// Splits length-prefixed NAL units.

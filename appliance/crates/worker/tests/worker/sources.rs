@@ -70,6 +70,12 @@ fn full_range_601_becomes_limited_range_709() {
 }
 
 #[test]
+fn a_small_picture_that_does_not_say_is_601() {
+    let source = format!("{PICTURE} format=yuv420p -c:v libx264 -crf 10");
+    assert_quality(&source, "scale=in_color_matrix=bt601:out_color_matrix=bt709", big());
+}
+
+#[test]
 fn odd_sizes_are_scaled() {
     let folder = tempfile::tempdir().unwrap();
     let source =
