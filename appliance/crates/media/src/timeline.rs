@@ -10,7 +10,10 @@
 //!   the tracks is what the source's new stamps say, whichever track jumps first;
 //! - smaller backward steps are held at the last time until the source has caught up;
 //! - equal stamps are spaced by the nominal duration;
-//! - a source that stays late is moved to now.
+//! - a source that stays late is moved to now;
+//! - a source whose clock is a little fast or slow is moved by a few milliseconds now and then, both tracks alike, so that
+//!   it stays as far ahead of wall time as it was. Whoever counts frames behind the timeline sees its pictures and its
+//!   sound wander off the count, and drops or repeats one of each when it is worth one.
 //!
 //! Calling contract:
 //! 1. [`Timeline::anchor`] with the first key frame of a publish session (or the first audio frame where there is no
@@ -19,12 +22,16 @@
 //! 3. [`Timeline::filled_to`] whenever frames were put out for a source that was silent.
 //! 4. After [`TimelineEvent::Lead`], stop reading from the source until wall time has caught up.
 
+mod config;
 mod drift;
+mod report;
 
 use std::time::Duration;
 
 use crate::{MediaTime, Timescale};
-use drift::Drift;
+pub use config::TimelineConfig;
+use drift::{Drift, WINDOW_NANOS};
+pub use report::{Cause, Placed, TimelineCounters, TimelineEvent};
 
 /// The tracks of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,116 +62,12 @@ pub struct SourceStamp {
     pub composition_millis: i32,
 }
 
-/// Bounds of a timeline.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimelineConfig {
-    /// Nominal time from picture to picture.
-    pub video_frame: Duration,
-    /// Nominal time from audio frame to audio frame.
-    pub audio_frame: Duration,
-    /// Longest step, either way, that is taken as it is.
-    pub max_step: Duration,
-    /// Longest time ahead of wall time before [`TimelineEvent::Lead`].
-    pub max_lead: Duration,
-    /// Longest time behind wall time...
-    pub max_lateness: Duration,
-    /// ...for this long, before the source is moved to now. Also for units that come for filled times.
-    pub lateness_patience: Duration,
-    /// Longest composition offset, either way; longer ones count as none.
-    pub max_composition: Duration,
-}
-
-impl Default for TimelineConfig {
-    /// 25 pictures and 46.875 audio frames of 1024 samples a second; steps of 1 s, lead of 3 s, lateness of 2 s for
-    /// 2 s, composition of 5 s (a closed GOP of reordered pictures is far shorter).
-    fn default() -> Self {
-        Self {
-            video_frame: Duration::from_millis(40),
-            audio_frame: Duration::from_nanos(21_333_333),
-            max_step: Duration::from_secs(1),
-            max_lead: Duration::from_secs(3),
-            max_lateness: Duration::from_secs(2),
-            lateness_patience: Duration::from_secs(2),
-            max_composition: Duration::from_secs(5),
-        }
-    }
-}
-
-/// Why the offset was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// The stamps jumped forward.
-    Forward,
-    /// The stamps jumped backward.
-    Backward,
-    /// The source stayed late.
-    Late,
-    /// A track's first stamp has nothing to do with the other track's.
-    Apart,
-}
-
-/// Something an operator may want to know of a unit's stamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimelineEvent {
-    /// The track's offset was changed, so that it goes on at the time that was due.
-    Reanchored {
-        /// Why.
-        cause: Cause,
-        /// How far the stamps were from where they were due, in milliseconds.
-        off_by_millis: i64,
-    },
-    /// The track follows the other's new offset.
-    Followed,
-    /// The source paused for this long, in stamps and in wall time alike.
-    Gap(Duration),
-    /// The stamp went back by this; the unit is held at the last time.
-    Backward(Duration),
-    /// The stamp is that of the unit before; the unit is put behind it.
-    StoodStill,
-    /// The unit is this far ahead of wall time: stop reading.
-    Lead(Duration),
-    /// The unit comes this long after its time was filled without it.
-    TooLate(Duration),
-}
-
-/// A unit on the presentation's timeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
-    /// When it is decoded, in 90 kHz ticks; strictly increasing per track. May be negative.
-    pub dts: MediaTime,
-    /// When it is shown, in 90 kHz ticks; at or after `dts`.
-    pub pts: MediaTime,
-    /// What was done to its stamp, if anything.
-    pub event: Option<TimelineEvent>,
-}
-
-/// Running totals of a [`Timeline`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TimelineCounters {
-    /// Stamps that wrapped at 2^32 ms.
-    pub wraps: u64,
-    /// Changes of offset because stamps jumped or tracks are apart: once per jump, whichever tracks it is seen on.
-    pub jumps: u64,
-    /// Changes of offset because the source stayed late.
-    pub lateness_jumps: u64,
-    /// Pauses of the source that wall time explains.
-    pub gaps: u64,
-    /// Units held because their stamp went back.
-    pub backward: u64,
-    /// Units whose stamp stood still.
-    pub stood_still: u64,
-    /// Units ahead of wall time by more than the bound.
-    pub leading: u64,
-    /// Units that came after their time was filled.
-    pub too_late: u64,
-    /// Composition offsets over the bound.
-    pub bad_composition: u64,
-}
-
 /// How long a track may take to follow the other's jump: interleaving is rarely over a second apart.
 const FOLLOW_NANOS: i128 = 10_000_000_000;
 /// The remembered lead shrinks by one part in this of wall time: a burst at the start is forgotten in a minute.
 const LEAD_DECAY: i128 = 20;
+/// Silence of the video after which drift is read from the audio.
+const VIDEO_SILENCE_NANOS: i128 = 30_000_000_000;
 const NANOS_PER_MILLI: i128 = 1_000_000;
 
 /// The last unit of a track. Times in nanoseconds of presentation or wall time.
@@ -203,7 +106,12 @@ pub struct Timeline {
     high_lead: i128,
     seen: i128,
     filled: Option<i128>,
-    drift: Drift,
+    /// One for each track. Interleaving puts the tracks at different leads.
+    drift: [Drift; 2],
+    /// What drift corrections come to under this anchor, in nanoseconds.
+    corrected: i128,
+    /// What is still to be corrected.
+    to_correct: i128,
     counters: TimelineCounters,
 }
 
@@ -241,7 +149,9 @@ impl Timeline {
             high_lead: 0,
             seen: 0,
             filled: None,
-            drift: Drift::default(),
+            drift: [Drift::default(), Drift::default()],
+            corrected: 0,
+            to_correct: 0,
             counters: TimelineCounters::default(),
         }
     }
@@ -252,11 +162,20 @@ impl Timeline {
         self.counters
     }
 
-    /// How fast the source's clock runs against the wall's, in parts per million; none for the first minute and after
-    /// jumps.
+    /// How fast the source's clock runs against the wall's, in parts per million; none for the first minute, for a minute
+    /// after jumps, and for as long as the network does not let it be told.
     #[must_use]
     pub fn drift_ppm(&self) -> Option<f64> {
-        self.drift.ppm()
+        let [video, audio] = &self.drift;
+        video.ppm().or_else(|| audio.ppm())
+    }
+
+    /// How far ahead of wall time the source's least delayed units are placed (negative: behind), which is what drift
+    /// correction holds; none until it is known, about a minute into a publish session.
+    #[must_use]
+    pub fn steady_lead(&self) -> Option<MediaTime> {
+        let [video, audio] = &self.drift;
+        video.steady().or_else(|| audio.steady()).map(|nanos| time(ticks(nanos)))
     }
 
     /// Begins a publish session: the unit stamped `stamp`, its first key frame, is shown at `at` (zero for a new
@@ -270,7 +189,7 @@ impl Timeline {
         }
         self.seen = nanos(now);
         self.high_lead = nanos_of(at) - self.seen;
-        self.drift.reset();
+        self.forget_drift();
     }
 
     /// Everything before `to` was put out without the source; units for times before it are too late.
@@ -287,6 +206,7 @@ impl Timeline {
         let composition = self.composition(stamp);
         let source = self.unwrap(track, stamp);
         self.high_lead -= (now - self.seen) / LEAD_DECAY;
+        self.slew(now - self.seen);
         self.seen = now;
 
         let (placed, mut event) = match self.track(track).last {
@@ -308,14 +228,59 @@ impl Timeline {
             event = event.or(Some(TimelineEvent::TooLate(duration(filled - placed - composition))));
         }
         self.high_lead = self.high_lead.max(lead);
-        self.drift.observe(now, lead);
-        self.finish(track, Last { source, placed, arrived: now }, composition, event)
+        let placed = self.finish(track, Last { source, placed, arrived: now }, composition, event);
+        self.correct_drift(track, now, lead);
+        placed
     }
 
-    /// The frame of reference both tracks agree on is moved by `by` (positive: later). For drift correction.
+    /// The frame of reference both tracks agree on is moved by `by` (positive: later). Drift correction needs no help.
     pub fn shift(&mut self, by: MediaTime) {
         self.shift_tracks(nanos_of(by), &[Track::Video, Track::Audio]);
-        self.drift.reset();
+        self.forget_drift();
+    }
+
+    /// Decides by how much to move both tracks over the next seconds, so that the source stays as far ahead of wall time as it was.
+    fn correct_drift(&mut self, track: Track, now: i128, lead: i128) {
+        let drift = match track {
+            Track::Video => &mut self.drift[0],
+            Track::Audio => &mut self.drift[1],
+        };
+        if !drift.observe(now, lead, self.corrected) {
+            return;
+        }
+        // One of the tracks is the judge, or they would pull at each other.
+        let video_lives = self.video.last.is_some_and(|last| now - last.arrived <= VIDEO_SILENCE_NANOS);
+        if track == Track::Audio && video_lives {
+            return;
+        }
+        let Some(by) = drift.correction(now, self.corrected, self.config.max_drift_ppm) else { return };
+        self.to_correct = by;
+        self.counters.drift_corrections += 1;
+    }
+
+    /// Moves both tracks by what `passed` nanoseconds of wall time let be corrected: no step is seen or heard, and the
+    /// tracks never differ by one.
+    fn slew(&mut self, passed: i128) {
+        if self.to_correct == 0 {
+            return;
+        }
+        let most = passed.min(WINDOW_NANOS) * drift::slew_rate(self.config.max_drift_ppm) / 1_000_000_000;
+        let by = self.to_correct.clamp(-most, most);
+        self.to_correct -= by;
+        self.corrected += by;
+        for track in [Track::Video, Track::Audio] {
+            self.move_track(track, by);
+        }
+    }
+
+    fn forget_drift(&mut self) {
+        self.drift = [Drift::default(), Drift::default()];
+        self.corrected = 0;
+        self.to_correct = 0;
+    }
+
+    fn drift_jumped(&mut self) {
+        self.drift.iter_mut().for_each(Drift::jumped);
     }
 
     const fn track(&self, track: Track) -> &TrackState {
@@ -407,7 +372,7 @@ impl Timeline {
         self.track_mut(track).offset = offset;
         self.track_mut(track.other()).pending = Some((offset, now + FOLLOW_NANOS));
         self.counters.jumps += 1;
-        self.drift.reset();
+        self.drift_jumped();
         (due, Some(TimelineEvent::Reanchored { cause, off_by_millis: millis(mapped - due) }))
     }
 
@@ -489,20 +454,24 @@ impl Timeline {
             false => self.shift_tracks(by, &[track]),
         }
         self.high_lead = to - now;
-        self.drift.reset();
+        self.forget_drift();
         self.counters.lateness_jumps += 1;
         Some((to, TimelineEvent::Reanchored { cause: Cause::Late, off_by_millis: millis(placed - to) }))
     }
 
     fn shift_tracks(&mut self, by: i128, tracks: &[Track]) {
         for &track in tracks {
-            let state = self.track_mut(track);
-            state.offset += by;
-            state.pending = state.pending.map(|(offset, until)| (offset + by, until));
-            state.late_since = None;
-            // The next unit is `by` later than the stamps say, which is no jump.
-            state.last = state.last.map(|last| Last { placed: last.placed + by, ..last });
+            self.move_track(track, by);
+            self.track_mut(track).late_since = None;
         }
+    }
+
+    fn move_track(&mut self, track: Track, by: i128) {
+        let state = self.track_mut(track);
+        state.offset += by;
+        state.pending = state.pending.map(|(offset, until)| (offset + by, until));
+        // The next unit is `by` later than the stamps say, which is no jump.
+        state.last = state.last.map(|last| Last { placed: last.placed + by, ..last });
     }
 
     fn finish(
