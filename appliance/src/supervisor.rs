@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,14 +25,22 @@ use crate::clock;
 use crate::config;
 use crate::supervisor::metrics::Metrics;
 
-/// Messages waiting for a worker: two seconds of 60 frames a second, and some. Beyond it the feed sheds.
+/// Pictures waiting for a worker: two seconds of 60 frames a second, and some. Beyond it the feed sheds.
 const QUEUE_TO_WORKER: usize = 160;
+/// Room beside them for what may not be shed: the source's configuration, how far to fill, and the end.
+const ROOM_FOR_CONTROL: usize = 32;
+/// Of that, room that filling leaves for the rest.
+const ROOM_BESIDE_FILLING: usize = 16;
+/// Bytes waiting for a worker: over a second of the highest bit rate that the configuration allows.
+const QUEUED_BYTES_TO_WORKER: usize = 64 * 1024 * 1024;
 /// Messages waiting for a feed: beyond it the worker's own bounded queues fill.
 const QUEUE_FROM_WORKER: usize = 256;
 /// How often deadlines are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
-/// Longest time from the socket's end to the process's end before it is killed.
+/// Longest time from the socket's end, or from a worker's last word, to the process's end before it is killed.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for a killed process to be gone. One that is stuck in a driver may never be, and nobody waits for it.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A worker that could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +77,8 @@ pub enum Death {
     StartTimeout(Duration),
     /// No output in time, though it was fed.
     Hung(Duration),
+    /// It is so far behind that it cannot be told of a change of its source.
+    Behind,
     /// It did not finish in time.
     FinishTimeout(Duration),
 }
@@ -85,6 +96,7 @@ impl Death {
             Self::Protocol(_) => "protocol",
             Self::StartTimeout(_) => "start_timeout",
             Self::Hung(_) => "hung",
+            Self::Behind => "behind",
             Self::FinishTimeout(_) => "finish_timeout",
         }
     }
@@ -106,6 +118,9 @@ impl fmt::Display for Death {
             Self::Protocol(fault) => write!(f, "the worker broke the protocol: {fault}"),
             Self::StartTimeout(bound) => write!(f, "the worker did not answer within {bound:?}"),
             Self::Hung(bound) => write!(f, "the worker put nothing out for {bound:?} though it was fed"),
+            Self::Behind => f.write_str(
+                "the worker is too far behind to be told that its source changed; use a lighter ladder",
+            ),
             Self::FinishTimeout(bound) => write!(f, "the worker did not finish within {bound:?}"),
         }
     }
@@ -124,6 +139,7 @@ pub enum WorkerEvent {
 #[derive(Debug)]
 pub struct Worker {
     pid: u32,
+    link: Arc<link::Link>,
     to: mpsc::Sender<(ToWorker, Bytes)>,
     from: mpsc::Receiver<WorkerEvent>,
 }
@@ -142,8 +158,21 @@ impl Worker {
     /// Queues a message. One for a worker that has ended is dropped: its end is on the way as an event.
     ///
     /// # Errors
-    /// [`Behind`] where the queue is full.
+    /// [`Behind`] where the queue has no room. Pictures leave room for [`ToWorker::FillTo`], and both leave room for
+    /// what comes rarely and must arrive. [`ToWorker::Finish`] always finds some.
     pub fn send(&self, message: ToWorker, payload: Bytes) -> Result<(), Behind> {
+        let (left_free, bytes) = match &message {
+            ToWorker::Video { .. } => (ROOM_FOR_CONTROL, payload.len()),
+            ToWorker::FillTo { .. } => (ROOM_BESIDE_FILLING, 0),
+            ToWorker::VideoConfiguration { .. } => (1, 0),
+            ToWorker::Hello { .. } | ToWorker::Start(_) | ToWorker::Finish => (0, 0),
+        };
+        let has_room =
+            self.to.capacity() > left_free && self.link.has_room_for(bytes, QUEUED_BYTES_TO_WORKER);
+        if !has_room && !self.to.is_closed() {
+            return Err(Behind);
+        }
+        self.link.note_queued(&message, payload.len(), clock::now());
         match self.to.try_send((message, payload)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Behind),
@@ -171,6 +200,8 @@ pub fn spawn(config: &config::Worker, feed: &str, metrics: &Metrics) -> Result<W
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // A ^C at the daemon's terminal is for the daemon, which has its workers put out what is left.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|source| SpawnError::Spawn { program: config.program.clone(), source })?;
@@ -178,13 +209,14 @@ pub fn spawn(config: &config::Worker, feed: &str, metrics: &Metrics) -> Result<W
     if let Some(stderr) = child.stderr.take() {
         tokio::spawn(link::log_stderr(stderr, feed.to_owned(), pid));
     }
-    let (to, outgoing) = mpsc::channel(QUEUE_TO_WORKER);
+    let (to, outgoing) = mpsc::channel(QUEUE_TO_WORKER + ROOM_FOR_CONTROL);
     let (events, from) = mpsc::channel(QUEUE_FROM_WORKER);
     info!(feed, pid, "worker started");
     metrics.started.inc();
     let watched = Watched { config: config.clone(), feed: feed.to_owned(), pid, metrics: metrics.clone() };
-    tokio::spawn(watched.run(child, socket, outgoing, events));
-    Ok(Worker { pid, to, from })
+    let link = Arc::new(link::Link::new(clock::now()));
+    tokio::spawn(watched.run(child, link.clone(), socket, outgoing, events));
+    Ok(Worker { pid, link, to, from })
 }
 
 struct Watched {
@@ -198,11 +230,11 @@ impl Watched {
     async fn run(
         self,
         mut child: Child,
+        link: Arc<link::Link>,
         socket: UnixStream,
         outgoing: mpsc::Receiver<(ToWorker, Bytes)>,
         events: mpsc::Sender<WorkerEvent>,
     ) {
-        let link = link::Link::new(clock::now());
         let verdict = tokio::select! {
             end = link.carry(socket, outgoing, &events) => end,
             death = self.watch(&link) => link::End::Death(death),
@@ -235,18 +267,23 @@ impl Watched {
             link::End::Closed { .. } => EXIT_TIMEOUT,
             _ => Duration::ZERO,
         };
-        let status = match tokio::time::timeout(patience, child.wait()).await {
-            Ok(status) => status,
-            Err(_) => {
-                let _ = child.start_kill();
-                child.wait().await
+        let left = tokio::time::timeout(patience, child.wait()).await.ok();
+        if left.is_none() {
+            let _ = child.start_kill();
+            // The runtime reaps it whenever it goes.
+            if tokio::time::timeout(KILL_TIMEOUT, child.wait()).await.is_err() {
+                warn!(feed = self.feed, pid = self.pid, "the worker does not die; its driver may hang");
             }
-        };
-        match end {
-            link::End::Death(death) => death,
-            link::End::Abandoned | link::End::Closed { finished: true, .. } => Death::Finished,
-            link::End::Closed { failed: Some(reason), .. } => Death::Failed(reason),
-            link::End::Closed { .. } => status.map_or(Death::Exited(-1), |status| exit_of(&status)),
+        }
+        match (end, left) {
+            (link::End::Death(death), _) => death,
+            (link::End::Abandoned | link::End::Closed { finished: true, .. }, _) => Death::Finished,
+            (link::End::Closed { failed: Some(reason), .. }, _) => Death::Failed(reason),
+            (link::End::Closed { .. }, Some(Ok(status))) => exit_of(&status),
+            (link::End::Closed { .. }, Some(Err(_))) => Death::Exited(-1),
+            (link::End::Closed { .. }, None) => {
+                Death::Protocol(format!("it closed its socket and did not exit within {EXIT_TIMEOUT:?}"))
+            }
         }
     }
 }
@@ -258,3 +295,6 @@ fn exit_of(status: &ExitStatus) -> Death {
         (None, signal) => Death::Signalled(signal.unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The messages of one worker, both ways, and when they were last seen.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -12,16 +13,19 @@ use tokio::sync::mpsc;
 use tracing::warn;
 use worker_protocol::{FrameDecoder, FromWorker, ToWorker, VERSION, encode};
 
-use super::{Death, WorkerEvent};
+use super::{Death, EXIT_TIMEOUT, WorkerEvent};
 use crate::clock;
 use crate::config;
+use crate::telemetry::RateLimited;
 
 /// Bytes asked of the socket at a time: a coded picture of a middling rung.
 const READ_BYTES: usize = 64 * 1024;
 /// Longest line of a worker's stderr that is logged, in bytes.
 const MAX_STDERR_LINE: usize = 500;
-/// Most lines of a worker's stderr that are logged in its life.
-const MAX_STDERR_LINES: u32 = 200;
+/// Lines of a worker's stderr that are logged in a [`STDERR_PERIOD`]: a panic with its backtrace.
+const STDERR_LINES: u32 = 60;
+/// See [`STDERR_LINES`].
+const STDERR_PERIOD: Duration = Duration::from_secs(60);
 
 /// How a link ended.
 #[derive(Debug)]
@@ -43,15 +47,24 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Link {
     signs: Mutex<Signs>,
+    /// Bytes of payload on their way to the worker.
+    queued_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Clone)]
 struct Signs {
     started: Instant,
     greeted: bool,
+    /// When it was given its job, until it answers.
+    job_sent: Option<Instant>,
+    /// Its reason, where it said that it cannot go on, and when.
+    failed: Option<(Instant, String)>,
     /// When the oldest picture was fed that nothing has come out for since.
     fed_since_output: Option<Instant>,
-    finish_sent: Option<Instant>,
+    /// Whether one is being written.
+    feeding: bool,
+    /// When the end of its source was put in its queue.
+    finish_queued: Option<Instant>,
 }
 
 impl Link {
@@ -60,9 +73,13 @@ impl Link {
             signs: Mutex::new(Signs {
                 started: now,
                 greeted: false,
+                job_sent: None,
+                failed: None,
                 fed_since_output: None,
-                finish_sent: None,
+                feeding: false,
+                finish_queued: None,
             }),
+            queued_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -73,11 +90,32 @@ impl Link {
         if !signs.greeted && over(signs.started, config.start_timeout) {
             return Some(Death::StartTimeout(config.start_timeout));
         }
-        if signs.finish_sent.is_some_and(|since| over(since, config.finish_timeout)) {
+        if let Some((_, reason)) = signs.failed.as_ref().filter(|(since, _)| over(*since, EXIT_TIMEOUT)) {
+            return Some(Death::Failed(reason.clone()));
+        }
+        if signs.job_sent.is_some_and(|since| over(since, config.start_timeout)) {
+            return Some(Death::StartTimeout(config.start_timeout));
+        }
+        if signs.finish_queued.is_some_and(|since| over(since, config.finish_timeout)) {
             return Some(Death::FinishTimeout(config.finish_timeout));
         }
         let hung = signs.fed_since_output.is_some_and(|since| over(since, config.hang_timeout));
         hung.then_some(Death::Hung(config.hang_timeout))
+    }
+
+    /// Whether `bytes` more may wait, for a bound of `most`. One picture always may.
+    pub(super) fn has_room_for(&self, bytes: usize, most: usize) -> bool {
+        let queued = self.queued_bytes.load(Ordering::Relaxed);
+        queued == 0 || queued.saturating_add(bytes) <= most
+    }
+
+    /// A message is about to be queued.
+    pub(super) fn note_queued(&self, message: &ToWorker, bytes: usize, now: Instant) {
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if matches!(message, ToWorker::Finish) {
+            // Not when it is written: a worker that hangs does not read, and the writer waits.
+            self.signs().finish_queued.get_or_insert(now);
+        }
     }
 
     /// Carries messages until the worker closes or breaks the protocol.
@@ -105,11 +143,15 @@ impl Link {
                 Ok(header) => header,
                 Err(fault) => return Death::Protocol(fault.to_string()),
             };
+            // Before it is written: where the socket is full and the worker hangs, it never is.
+            self.note_fed(&message, clock::now());
+            let bytes = payload.len();
             // A broken pipe is told by the reader, with the worker's own word or exit code.
             if socket.write_all_buf(&mut header.chain(payload)).await.is_err() {
                 return std::future::pending().await;
             }
-            self.note_sent(&message, clock::now());
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.signs().feeding = false;
             next = outgoing.recv().await;
         }
         std::future::pending().await
@@ -138,7 +180,7 @@ impl Link {
                     FromWorker::Failed { reason } => failed = Some(reason.clone()),
                     _ => {}
                 }
-                self.note_received(&message);
+                self.note_received(&message, clock::now());
                 if events.send(WorkerEvent::Message(message, payload)).await.is_err() {
                     return End::Abandoned;
                 }
@@ -146,23 +188,26 @@ impl Link {
         }
     }
 
-    fn note_sent(&self, message: &ToWorker, now: Instant) {
+    fn note_fed(&self, message: &ToWorker, now: Instant) {
         let mut signs = self.signs();
         match message {
             ToWorker::Video { .. } | ToWorker::FillTo { .. } => {
                 signs.fed_since_output.get_or_insert(now);
+                signs.feeding = true;
             }
-            ToWorker::Finish => signs.finish_sent = Some(now),
+            ToWorker::Start(_) => signs.job_sent = Some(now),
             _ => {}
         }
     }
 
-    fn note_received(&self, message: &FromWorker) {
+    fn note_received(&self, message: &FromWorker, now: Instant) {
         let mut signs = self.signs();
         match message {
             FromWorker::Hello { .. } => signs.greeted = true,
-            FromWorker::Picture { .. } => signs.fed_since_output = None,
-            _ => {}
+            FromWorker::RungOpened { .. } => signs.job_sent = None,
+            FromWorker::Picture { .. } => signs.fed_since_output = signs.feeding.then_some(now),
+            FromWorker::Failed { reason } => signs.failed = Some((now, reason.clone())),
+            FromWorker::Report(_) | FromWorker::Finished => {}
         }
     }
 
@@ -171,23 +216,21 @@ impl Link {
     }
 }
 
-/// Logs what a worker writes to stderr: its libraries' complaints, or a panic. Bounded in line length and number.
+/// Logs what a worker writes to stderr: its libraries' complaints, or a panic. Bounded in line length and in number.
 pub(super) async fn log_stderr(stderr: ChildStderr, feed: String, pid: u32) {
     let mut lines = BufReader::new(stderr);
     let mut line = Vec::new();
-    let mut logged = 0;
+    let mut limit = RateLimited::new(STDERR_LINES, STDERR_PERIOD);
     loop {
         line.clear();
-        let limit = u64::try_from(MAX_STDERR_LINE).unwrap_or(u64::MAX);
-        match (&mut lines).take(limit).read_until(b'\n', &mut line).await {
+        let most = u64::try_from(MAX_STDERR_LINE).unwrap_or(u64::MAX);
+        match (&mut lines).take(most).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        logged += 1;
-        if logged <= MAX_STDERR_LINES {
-            warn!(feed, pid, "worker says: {}", String::from_utf8_lossy(&line).trim_end().escape_debug());
-        } else if logged == MAX_STDERR_LINES + 1 {
-            warn!(feed, pid, "worker says more; no more of it is logged");
+        if let Some(suppressed) = limit.admit((), clock::now()) {
+            let text = String::from_utf8_lossy(&line);
+            warn!(feed, pid, suppressed, "worker says: {}", text.trim_end().escape_debug());
         }
     }
 }
@@ -214,15 +257,38 @@ mod tests {
         assert_eq!(link.overdue(at(5), &config()), None);
         assert_eq!(link.overdue(at(6), &config()), Some(Death::StartTimeout(Duration::from_secs(5))));
 
-        link.note_received(&FromWorker::Hello { version: VERSION, build: String::new() });
-        let video = ToWorker::Video { dts_ticks: 0, pts_ticks: 0, key: true };
-        link.note_sent(&video, at(6));
-        link.note_sent(&video, at(15));
-        assert_eq!(link.overdue(at(17), &config()), Some(Death::Hung(Duration::from_secs(10))));
-        link.note_received(&FromWorker::Picture { rung: 0, frame: 0, key: true });
+        let hello = FromWorker::Hello { version: VERSION, build: String::new() };
+        link.note_received(&hello, at(6));
         assert_eq!(link.overdue(at(100), &config()), None);
 
-        link.note_sent(&ToWorker::Finish, at(100));
-        assert_eq!(link.overdue(at(104), &config()), Some(Death::FinishTimeout(Duration::from_secs(3))));
+        let video = ToWorker::Video { dts_ticks: 0, pts_ticks: 0, key: true };
+        link.note_fed(&video, at(6));
+        link.note_fed(&video, at(15));
+        assert_eq!(link.overdue(at(17), &config()), Some(Death::Hung(Duration::from_secs(10))));
+        // What is still being written counts from then.
+        link.note_received(&FromWorker::Picture { rung: 0, frame: 0, key: true }, at(17));
+        assert_eq!(link.overdue(at(27), &config()), None);
+        assert_eq!(link.overdue(at(28), &config()), Some(Death::Hung(Duration::from_secs(10))));
+        link.signs().feeding = false;
+        link.note_received(&FromWorker::Picture { rung: 0, frame: 1, key: false }, at(28));
+        assert_eq!(link.overdue(at(100), &config()), None);
+        link.note_fed(&ToWorker::FillTo { frame: 9 }, at(100));
+        assert_eq!(link.overdue(at(111), &config()), Some(Death::Hung(Duration::from_secs(10))));
+        link.note_received(&FromWorker::Picture { rung: 0, frame: 9, key: false }, at(111));
+
+        link.note_queued(&ToWorker::Finish, 0, at(111));
+        assert_eq!(link.overdue(at(115), &config()), Some(Death::FinishTimeout(Duration::from_secs(3))));
+        link.note_received(&FromWorker::Failed { reason: "so".to_owned() }, at(112));
+        assert_eq!(link.overdue(at(115), &config()), Some(Death::Failed("so".to_owned())));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an arbitrary origin for times that the test sets itself")]
+    fn bytes_on_their_way_are_bounded_but_for_one_picture() {
+        let link = Link::new(Instant::now());
+        assert!(link.has_room_for(1000, 100));
+        link.note_queued(&ToWorker::Video { dts_ticks: 0, pts_ticks: 0, key: true }, 60, Instant::now());
+        assert!(link.has_room_for(40, 100));
+        assert!(!link.has_room_for(41, 100));
     }
 }
