@@ -1,7 +1,7 @@
 //! Pictures of another matrix or range to BT.709 limited range, samples staying where they are.
 //!
-//! libswscale does it too, by way of RGB, at some forty times the cost and no better (1.9 against 0.04 ms at 640x360); it is left what
-//! this cannot take.
+//! libswscale does it too, by way of RGB, at some forty times the cost and no better (1.9 against 0.04 ms at 640x360);
+//! it is left what this cannot take.
 
 use std::sync::Arc;
 
