@@ -83,10 +83,17 @@ impl VideoSegmenter {
     /// Takes the next picture in decoding order; gives the chunk that it makes whole, and the end of the segment where
     /// it is the last.
     ///
+    /// Where pictures are reordered a chunk comes out with the first picture of the next one: its last picture lasts
+    /// longer if [`Self::finish`] comes instead.
+    ///
     /// # Errors
     /// Where the picture does not fit the open segment; it is as if it had not come.
     pub fn push(&mut self, picture: Picture) -> Result<Vec<Packaged>, SegmentError> {
         let place = self.place_of(&picture)?;
+        let mut out = Vec::new();
+        if self.waiting.len() >= self.pictures_per_chunk() {
+            out.push(self.close_chunk(self.remaining())?);
+        }
         self.waiting.push(Waiting { picture, bound: self.time_of(self.gapless).ticks() });
         self.pictures += 1;
         self.reordered |= place > self.gapless;
@@ -94,10 +101,10 @@ impl VideoSegmenter {
         while self.ahead.remove(&self.gapless) {
             self.gapless += 1;
         }
-        let mut out = Vec::new();
-        let remaining = self.pictures_in(self.cadence.frames_per_segment()).saturating_sub(self.pictures);
+        let remaining = self.remaining();
         let whole = remaining == 0;
-        if whole || self.waiting.len() >= self.pictures_per_chunk() {
+        let full = self.waiting.len() >= self.pictures_per_chunk();
+        if whole || full && !self.reordered {
             out.push(self.close_chunk(remaining)?);
         }
         if whole {
@@ -124,6 +131,11 @@ impl VideoSegmenter {
         }
         out.push(self.close_segment());
         Ok(out)
+    }
+
+    /// Pictures of the open segment that are to come.
+    fn remaining(&self) -> u64 {
+        self.pictures_in(self.cadence.frames_per_segment()).saturating_sub(self.pictures)
     }
 
     /// The picture's place in the segment, in the order of showing, where it may come now.
