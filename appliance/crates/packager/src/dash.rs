@@ -2,8 +2,7 @@
 //!
 //! Segments are addressed by `$Number$` and timed by a `SegmentTimeline`, so that every time in the MPD is the exact
 //! `tfdt` of its segment, also for sound, whose segments differ in length. Nothing is listed before it is whole. Low
-//! latency, which lists the segment being written, is an addition to `template` alone: `availabilityTimeOffset` and
-//! `availabilityTimeComplete`.
+//! latency lists nothing and gives a rule instead, see [`low_latency`]; once it has ended it is written as all else.
 
 use std::time::Duration;
 
@@ -12,8 +11,10 @@ use media::{FrameRate, MediaTime, SegmentNumber, Size};
 use crate::wall_clock::rfc3339;
 use crate::window::{Window, WindowTrack, WindowTrackKind};
 
+mod low_latency;
 mod schema;
 
+use low_latency::LowLatency;
 use schema::{
     AdaptationSet, Descriptor, Mpd, Period, ProgramInformation, Representation, Run, SegmentTemplate,
     SegmentTimeline, Text,
@@ -67,12 +68,14 @@ pub enum DashError {
 /// The MPD of a window: `dynamic` while it is live, `static` after.
 ///
 /// # Errors
-/// Where there is no track, or one lists nothing, or its segments do not follow on each other.
+/// Where there is no track, or one lists nothing, or its segments do not follow on each other. In low latency nothing
+/// is listed, and only the first holds.
 pub fn mpd(window: &Window) -> Result<String, DashError> {
     if window.tracks.is_empty() {
         return Err(DashError::NoTracks);
     }
     let segment = window.segment_duration;
+    let low = LowLatency::of(window);
     let live = |text: String| window.live.then_some(text);
     let document = Mpd {
         xmlns: "urn:mpeg:dash:schema:mpd:2011",
@@ -81,17 +84,15 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
         availability_start_time: live(rfc3339(window.availability_start_unix_millis)),
         publish_time: live(rfc3339(window.published_unix_millis)),
         media_presentation_duration: (!window.live).then(|| xs_duration(end(window))),
-        minimum_update_period: live(xs_duration(segment)),
-        min_buffer_time: xs_duration(segment),
+        minimum_update_period: live(xs_duration(low.map_or(segment, LowLatency::update_period))),
+        min_buffer_time: xs_duration(low.map_or(segment, LowLatency::buffer_time)),
         time_shift_buffer_depth: live(xs_duration(window.time_shift)),
         suggested_presentation_delay: live(xs_duration(segment.saturating_mul(DELAY_SEGMENTS))),
         max_segment_duration: xs_duration(longest(window)),
         program_information: ProgramInformation { title: Text { text: xml_text(&window.title) } },
+        service_description: low.map(LowLatency::service_description),
         period: Period { id: "0", start: "PT0S", adaptation_sets: adaptation_sets(window)? },
-        utc_timing: window.live.then(|| Descriptor {
-            scheme: "urn:mpeg:dash:utc:http-iso:2014",
-            value: xml_text(&window.time_url),
-        }),
+        utc_timing: window.live.then(|| utc_timing(window)),
     };
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let mut serializer =
@@ -100,6 +101,10 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
     serde::Serialize::serialize(&document, serializer).map_err(DashError::Xml)?;
     xml.push('\n');
     Ok(xml)
+}
+
+fn utc_timing(window: &Window) -> Descriptor {
+    Descriptor { scheme: "urn:mpeg:dash:utc:http-iso:2014", value: xml_text(&window.time_url) }
 }
 
 fn adaptation_sets(window: &Window) -> Result<Vec<AdaptationSet>, DashError> {
@@ -141,7 +146,7 @@ fn video_set(window: &Window, rungs: &[(&WindowTrack, Size, FrameRate)]) -> Resu
         max_height: rungs.iter().map(|rung| rung.1.height).max(),
         max_frame_rate: fastest.map(|rate| rate.to_string()),
         par: picture_aspect_ratio(rungs.iter().map(|rung| rung.1)),
-        ..adaptation_set("video", "video/mp4", representations)
+        ..adaptation_set(window, "video", "video/mp4", representations)
     })
 }
 
@@ -159,10 +164,11 @@ fn audio_set(
         }),
         ..representation(window, track)?
     };
-    Ok(adaptation_set("audio", "audio/mp4", vec![representation]))
+    Ok(adaptation_set(window, "audio", "audio/mp4", vec![representation]))
 }
 
 fn adaptation_set(
+    window: &Window,
     kind: &'static str,
     mime_type: &'static str,
     representations: Vec<Representation>,
@@ -178,6 +184,7 @@ fn adaptation_set(
         max_height: None,
         max_frame_rate: None,
         par: None,
+        producer_reference_time: LowLatency::of(window).map(LowLatency::producer_reference_time),
         role: Descriptor { scheme: "urn:mpeg:dash:role:2011", value: "main".to_owned() },
         representations,
     }
@@ -199,14 +206,21 @@ fn representation(window: &Window, track: &WindowTrack) -> Result<Representation
 }
 
 fn template(window: &Window, track: &WindowTrack) -> Result<SegmentTemplate, DashError> {
-    let nothing = || DashError::NothingListed { track: track.name.clone() };
     let base = format!("{}$RepresentationID$", xml_text(&window.media_base).replace('$', "$$"));
+    let (initialization, media) = (format!("{base}/init.mp4"), format!("{base}/$Number$.m4s"));
+    if let Some(low) = LowLatency::of(window) {
+        return Ok(low.template(track, initialization, media));
+    }
+    let nothing = || DashError::NothingListed { track: track.name.clone() };
     Ok(SegmentTemplate {
         timescale: track.timescale.get(),
-        initialization: format!("{base}/init.mp4"),
-        media: format!("{base}/$Number$.m4s"),
+        initialization,
+        media,
         start_number: track.segments.first().ok_or_else(nothing)?.number.0,
-        timeline: SegmentTimeline { runs: timeline(track)? },
+        duration: None,
+        availability_time_offset: None,
+        availability_time_complete: None,
+        timeline: Some(SegmentTimeline { runs: timeline(track)? }),
     })
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Mpd {
     pub(super) max_segment_duration: String,
     #[serde(rename = "ProgramInformation")]
     pub(super) program_information: ProgramInformation,
+    #[serde(rename = "ServiceDescription", skip_serializing_if = "Option::is_none")]
+    pub(super) service_description: Option<ServiceDescription>,
     #[serde(rename = "Period")]
     pub(super) period: Period,
     #[serde(rename = "UTCTiming", skip_serializing_if = "Option::is_none")]
@@ -48,6 +50,53 @@ pub(super) struct ProgramInformation {
 pub(super) struct Text {
     #[serde(rename = "$text")]
     pub(super) text: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ServiceDescription {
+    #[serde(rename = "@id")]
+    pub(super) id: u32,
+    #[serde(rename = "Latency")]
+    pub(super) latency: Latency,
+    #[serde(rename = "PlaybackRate")]
+    pub(super) playback_rate: PlaybackRate,
+}
+
+/// In milliseconds, against the `ProducerReferenceTime` of that identifier.
+#[derive(Debug, Serialize)]
+pub(super) struct Latency {
+    #[serde(rename = "@referenceId")]
+    pub(super) reference_id: u32,
+    #[serde(rename = "@target")]
+    pub(super) target: u64,
+    #[serde(rename = "@max")]
+    pub(super) max: u64,
+    #[serde(rename = "@min")]
+    pub(super) min: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PlaybackRate {
+    #[serde(rename = "@max")]
+    pub(super) max: &'static str,
+    #[serde(rename = "@min")]
+    pub(super) min: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ProducerReferenceTime {
+    #[serde(rename = "@id")]
+    pub(super) id: u32,
+    #[serde(rename = "@inband")]
+    pub(super) inband: bool,
+    #[serde(rename = "@type")]
+    pub(super) kind: &'static str,
+    #[serde(rename = "@wallClockTime")]
+    pub(super) wall_clock_time: String,
+    #[serde(rename = "@presentationTime")]
+    pub(super) presentation_time: u64,
+    #[serde(rename = "UTCTiming")]
+    pub(super) utc_timing: Descriptor,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +131,8 @@ pub(super) struct AdaptationSet {
     pub(super) max_frame_rate: Option<String>,
     #[serde(rename = "@par", skip_serializing_if = "Option::is_none")]
     pub(super) par: Option<String>,
+    #[serde(rename = "ProducerReferenceTime", skip_serializing_if = "Option::is_none")]
+    pub(super) producer_reference_time: Option<ProducerReferenceTime>,
     #[serde(rename = "Role")]
     pub(super) role: Descriptor,
     #[serde(rename = "Representation")]
@@ -122,8 +173,15 @@ pub(super) struct SegmentTemplate {
     pub(super) media: String,
     #[serde(rename = "@startNumber")]
     pub(super) start_number: u64,
-    #[serde(rename = "SegmentTimeline")]
-    pub(super) timeline: SegmentTimeline,
+    /// Of every segment, where there is no timeline.
+    #[serde(rename = "@duration", skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<u64>,
+    #[serde(rename = "@availabilityTimeOffset", skip_serializing_if = "Option::is_none")]
+    pub(super) availability_time_offset: Option<String>,
+    #[serde(rename = "@availabilityTimeComplete", skip_serializing_if = "Option::is_none")]
+    pub(super) availability_time_complete: Option<bool>,
+    #[serde(rename = "SegmentTimeline", skip_serializing_if = "Option::is_none")]
+    pub(super) timeline: Option<SegmentTimeline>,
 }
 
 #[derive(Debug, Serialize)]
