@@ -11,13 +11,15 @@
 //! - [`timeline`]: source time stamps to presentation time, with its policy for wraps and jumps;
 //! - [`picker`]: decoded pictures to grid frames;
 //! - [`audio_line`]: AAC frames to a line counted by samples;
-//! - [`probe`]: what a source is, from its first units.
+//! - [`probe`]: what a source is, from its first units;
+//! - [`gop`]: what a decoder that comes in the middle needs to go on.
 #![forbid(unsafe_code)]
 
 pub mod access_unit;
 pub mod audio_line;
 pub mod cadence;
 pub mod frame_rate;
+pub mod gop;
 pub mod ladder;
 pub mod params;
 pub mod picker;
@@ -29,6 +31,7 @@ pub use access_unit::AccessUnit;
 pub use audio_line::{AudioLine, LineFrame};
 pub use cadence::{Cadence, SegmentNumber};
 pub use frame_rate::FrameRate;
+pub use gop::{GopBounds, GopBuffer};
 pub use ladder::{Ladder, LadderError, Rung, RungRate, Size};
 pub use params::{AudioParams, ParamsError, VideoCodec, VideoParams};
 pub use picker::{FramePicker, Pick};

@@ -1,7 +1,7 @@
 //! A source whose clock is a little fast or slow keeps its latency and its lip sync for days: the timeline, the frame
 //! picker and the audio line together, fed with every unit of simulated days.
 //!
-//! `DRIFT_DAYS` says how many days; half a one where it is not set, which a debug build does in seconds. Five days:
+//! `DRIFT_DAYS` says how many days; two where it is not set. Five days:
 //! `DRIFT_DAYS=5 cargo test --release -p media --test drift_over_days`.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
 
@@ -208,7 +208,7 @@ impl Simulation {
 
 fn days() -> Duration {
     let days: f64 =
-        std::env::var("DRIFT_DAYS").map_or(0.5, |days| days.parse().expect("DRIFT_DAYS: a number"));
+        std::env::var("DRIFT_DAYS").map_or(2.0, |days| days.parse().expect("DRIFT_DAYS: a number"));
     Duration::from_secs_f64(days * 86_400.0)
 }
 
