@@ -43,7 +43,7 @@ pub(crate) fn measure(length: Duration, table: &mut Table) {
     );
     table.note("worker: processor time per 1000 frames of 4 rungs", format!("{ours:.1} s"));
     table.at_most("worker / ffmpeg, processor time", ours / theirs, 1.0, "");
-    let with_daemon = ours + run.daemon_cpu_seconds / run.frames * 1000.0;
+    let with_daemon = ours + run.daemon_cores / FRAME_RATE * 1000.0;
     table.note("(worker + daemon) / ffmpeg, processor time", format!("{:.2}", with_daemon / theirs));
     table.note(
         "worker, ffmpeg: most memory",
@@ -54,7 +54,7 @@ pub(crate) fn measure(length: Duration, table: &mut Table) {
         "worker: frames out, repeated, shed",
         format!("{:.0} of {ffmpeg_frames:.0}, {:.0}, {:.0}", run.frames, run.repeated, run.shed),
     );
-    let percent = run.daemon_cpu_seconds / length.as_secs_f64() * 100.0;
+    let percent = run.daemon_cores * 100.0;
     table.at_most("daemon: processor time, one 1080p30 feed of 4 rungs", percent, 1.0, "% of a core");
     table.at_most(
         "publisher's start to a playable manifest",
@@ -144,7 +144,8 @@ fn ffmpeg_ladder(source: &Path, folder: &Path) -> (Usage, Duration) {
 
 struct Run {
     worker: Usage,
-    daemon_cpu_seconds: f64,
+    /// Processor time of the daemon over wall time, while the feed was on.
+    daemon_cores: f64,
     frames: f64,
     repeated: f64,
     shed: f64,
@@ -158,7 +159,6 @@ fn rungd_ladder(source: &Path, length: Duration) -> Run {
             feed.rung(name, size, &format!("{kilobits}k"))
         });
     let rungd = Setup::default().feed(feed).start();
-    let daemon_before = usage::of(rungd.pid()).expect("rungd runs");
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-re", "-i"]).arg(source).args(["-c", "copy", "-f", "flv"]);
     command.args(["-flvflags", "no_duration_filesize", &rungd.rtmp_url("bench")]).stdin(Stdio::null());
@@ -173,24 +173,24 @@ fn rungd_ladder(source: &Path, length: Duration) -> Run {
     let pid = rungd.feed("bench")["worker"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
     let pid = pid.expect("a feed on air has a worker");
 
-    let (mut worker, mut counters, mut looks) = (Usage::default(), [0.0; 3], 0_u32);
+    // From here on nothing is asked of the daemon, so that what it uses is for the feed alone.
+    let daemon_before = usage::of(rungd.pid()).expect("rungd runs");
+    let mut worker = Usage::default();
     // Until the worker has put out everything and ended.
     poll(length + Duration::from_secs(90), || {
         let now = usage::of(pid).filter(|usage| usage.peak_mb > 0.0);
         worker = now.unwrap_or(worker);
-        looks += 1;
-        if looks.is_multiple_of(10) || now.is_none() {
-            counters = counted(&rungd, counters);
-        }
         now.is_none().then_some(())
     })
     .expect("the worker did not end after its feed");
     let daemon_after = usage::of(rungd.pid()).expect("rungd runs");
     assert!(publisher.exited().is_some_and(|s| s.success()), "the publisher failed:\n{}", publisher.log());
-    let [frames, repeated, shed] = counters;
+    rungd.wait_for_state("bench", Duration::from_secs(30), &["idle"]);
+    let [frames, repeated, shed] = counted(&rungd);
+    let watched = since.elapsed().as_secs_f64() - playable_seconds;
     Run {
         worker,
-        daemon_cpu_seconds: daemon_after.cpu_seconds - daemon_before.cpu_seconds,
+        daemon_cores: (daemon_after.cpu_seconds - daemon_before.cpu_seconds) / watched,
         frames,
         repeated,
         shed,
@@ -198,14 +198,12 @@ fn rungd_ladder(source: &Path, length: Duration) -> Run {
     }
 }
 
-/// Pictures of the top rung, grid frames repeated, source pictures shed: the highest values seen.
-fn counted(rungd: &Rungd, so_far: [f64; 3]) -> [f64; 3] {
-    let top = "rung=\"1080p\"";
+/// Pictures of the top rung, grid frames repeated, source pictures shed.
+fn counted(rungd: &Rungd) -> [f64; 3] {
     let metric = |name: &str, labels: &[&str]| rungd.metric(name, labels).unwrap_or(0.0);
-    let now = [
-        metric("rungd_rung_pictures_total", &[top]),
+    [
+        metric("rungd_rung_pictures_total", &["rung=\"1080p\""]),
         metric("rungd_feed_frames_repeated_total", &[]),
         metric("rungd_feed_pictures_shed_total", &[]),
-    ];
-    [so_far[0].max(now[0]), so_far[1].max(now[1]), so_far[2].max(now[2])]
+    ]
 }

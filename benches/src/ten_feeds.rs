@@ -94,7 +94,7 @@ pub(crate) fn measure(length: Duration, table: &mut Table) {
     );
     let worst = drifts.iter().fold(0.0_f64, |worst, drift| worst.max(drift.abs()));
     // Manifests are looked at in turn, so a change is seen up to a round of looks late.
-    table.at_most("ten feeds: worst drift against wall time", worst, 500.0, "ms");
+    table.at_most("ten feeds: worst drift against wall time", worst, 200.0, "ms");
     let cpu = (after.cpu_seconds - before.cpu_seconds) / ran * 100.0 / feeds;
     table.at_most("ten feeds: daemon's processor time a feed, viewers included", cpu, 1.0, "% of a core");
     let memory = (after.resident_mb - idle.resident_mb - window_mb) / feeds;
