@@ -89,6 +89,8 @@ struct TrackState {
     last: Option<Last>,
     /// The last dts given out, through all anchors.
     last_dts_ticks: Option<i64>,
+    /// The latest pts given out, likewise.
+    last_pts_ticks: Option<i64>,
     /// How much earlier than its stamp a unit is decoded, because composition offsets were negative.
     early: i128,
     late_since: Option<i128>,
@@ -108,7 +110,7 @@ pub struct Timeline {
     filled: Option<i128>,
     /// One for each track. Interleaving puts the tracks at different leads.
     drift: [Drift; 2],
-    /// What drift corrections come to under this anchor, in nanoseconds.
+    /// What drift corrections come to, in nanoseconds.
     corrected: i128,
     /// What is still to be corrected.
     to_correct: i128,
@@ -170,26 +172,66 @@ impl Timeline {
         video.ppm().or_else(|| audio.ppm())
     }
 
-    /// How far ahead of wall time the source's least delayed units are placed (negative: behind), which is what drift
-    /// correction holds; none until it is known, about a minute into a publish session.
+    /// How far ahead of wall time the source's least delayed units are placed (negative: behind); none until it is known,
+    /// about a minute into the first publish session. It is what drift correction holds through all that comes after,
+    /// publishers that return included: a presentation has one latency.
     #[must_use]
     pub fn steady_lead(&self) -> Option<MediaTime> {
         let [video, audio] = &self.drift;
         video.steady().or_else(|| audio.steady()).map(|nanos| time(ticks(nanos)))
     }
 
+    /// The source's frames have other lengths from now on: a publisher returned with other settings.
+    pub const fn set_nominal(&mut self, video_frame: Duration, audio_frame: Duration) {
+        self.config.video_frame = video_frame;
+        self.config.audio_frame = audio_frame;
+    }
+
+    /// The first time that is free: everything before it was filled, or has units of one track at least. Zero at the start.
+    #[must_use]
+    pub fn free_from(&self) -> MediaTime {
+        let end = |track: Track| {
+            self.track(track).last_pts_ticks.map_or(0, |last| last.saturating_add(ticks(self.nominal(track))))
+        };
+        // The tick that is not before it, whatever its own scale was.
+        let filled = self.filled.map_or(0, |filled| match ticks(filled) {
+            early if nanos_of(time(early)) < filled => early.saturating_add(1),
+            tick => tick,
+        });
+        time(end(Track::Video).max(end(Track::Audio)).max(filled))
+    }
+
+    /// Where a publisher whose first key frame arrives at `now` is to go on, so that latency is what it was: as far
+    /// ahead of wall time as [`Self::steady_lead`] says, but not before [`Self::free_from`]. Take the next grid time,
+    /// fill up to it, and [`Self::anchor`] there.
+    #[must_use]
+    pub fn return_at(&self, now: Duration) -> MediaTime {
+        let lead = self.steady_lead().unwrap_or(MediaTime::ZERO);
+        self.free_from().max(MediaTime::from_duration(now, Timescale::VIDEO).plus(lead))
+    }
+
     /// Begins a publish session: the unit stamped `stamp`, its first key frame, is shown at `at` (zero for a new
-    /// presentation, the next grid time for a publisher that returns). The unit itself is placed like any other.
-    pub fn anchor(&mut self, now: Duration, stamp: SourceStamp, at: MediaTime) {
+    /// presentation, the next grid time for a publisher that returns), or at [`Self::free_from`] where that is later.
+    /// Gives the time. The unit itself is placed like any other. Units of the session that are stamped before it,
+    /// such as sound that comes before the first key frame, are placed before `at` and are too late where that is filled.
+    /// Nothing of the session before may be placed any more.
+    pub fn anchor(&mut self, now: Duration, stamp: SourceStamp, at: MediaTime) -> MediaTime {
+        let at = at.max(self.free_from());
         let source = i128::from(stamp.millis) * NANOS_PER_MILLI + i128::from(stamp.nanos);
         let offset = nanos_of(at) - source - self.composition(stamp);
         self.reference = Some((stamp.millis, i128::from(stamp.millis)));
         for track in [&mut self.video, &mut self.audio] {
-            *track = TrackState { offset, last_dts_ticks: track.last_dts_ticks, ..TrackState::default() };
+            *track = TrackState {
+                offset,
+                last_dts_ticks: track.last_dts_ticks,
+                last_pts_ticks: track.last_pts_ticks,
+                ..TrackState::default()
+            };
         }
         self.seen = nanos(now);
         self.high_lead = nanos_of(at) - self.seen;
-        self.forget_drift();
+        self.drift_jumped();
+        at
     }
 
     /// Everything before `to` was put out without the source; units for times before it are too late.
@@ -233,12 +275,6 @@ impl Timeline {
         placed
     }
 
-    /// The frame of reference both tracks agree on is moved by `by` (positive: later). Drift correction needs no help.
-    pub fn shift(&mut self, by: MediaTime) {
-        self.shift_tracks(nanos_of(by), &[Track::Video, Track::Audio]);
-        self.forget_drift();
-    }
-
     /// Decides by how much to move both tracks over the next seconds, so that the source stays as far ahead of wall time as it was.
     fn correct_drift(&mut self, track: Track, now: i128, lead: i128) {
         let drift = match track {
@@ -273,14 +309,9 @@ impl Timeline {
         }
     }
 
-    fn forget_drift(&mut self) {
-        self.drift = [Drift::default(), Drift::default()];
-        self.corrected = 0;
-        self.to_correct = 0;
-    }
-
     fn drift_jumped(&mut self) {
         self.drift.iter_mut().for_each(Drift::jumped);
+        self.to_correct = 0;
     }
 
     const fn track(&self, track: Track) -> &TrackState {
@@ -454,7 +485,7 @@ impl Timeline {
             false => self.shift_tracks(by, &[track]),
         }
         self.high_lead = to - now;
-        self.forget_drift();
+        self.drift_jumped();
         self.counters.lateness_jumps += 1;
         Some((to, TimelineEvent::Reanchored { cause: Cause::Late, off_by_millis: millis(placed - to) }))
     }
@@ -467,11 +498,15 @@ impl Timeline {
     }
 
     fn move_track(&mut self, track: Track, by: i128) {
+        let seen = self.seen;
         let state = self.track_mut(track);
         state.offset += by;
         state.pending = state.pending.map(|(offset, until)| (offset + by, until));
-        // The next unit is `by` later than the stamps say, which is no jump.
-        state.last = state.last.map(|last| Last { placed: last.placed + by, ..last });
+        // The next unit is `by` later than the stamps say, which is no jump. What a silent track has been moved by counts
+        // as silence no more.
+        let moved =
+            |last: Last| Last { placed: last.placed + by, arrived: (last.arrived + by).min(seen), ..last };
+        state.last = state.last.map(moved);
     }
 
     fn finish(
@@ -487,7 +522,9 @@ impl Timeline {
         let after_last = state.last_dts_ticks.map_or(i64::MIN, |ticks| ticks.saturating_add(1));
         let dts = ticks(last.placed - state.early).max(after_last);
         state.last_dts_ticks = Some(dts);
-        Placed { dts: time(dts), pts: time(ticks(last.placed + composition).max(dts)), event }
+        let pts = ticks(last.placed + composition).max(dts);
+        state.last_pts_ticks = state.last_pts_ticks.max(Some(pts));
+        Placed { dts: time(dts), pts: time(pts), event }
     }
 }
 

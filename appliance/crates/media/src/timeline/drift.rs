@@ -91,7 +91,7 @@ impl Drift {
         }
     }
 
-    /// The stamps made a jump: begins to measure anew. The lead to hold stays.
+    /// The stamps made a jump, or another publisher came: begins to measure anew. The lead to hold stays.
     pub(super) fn jumped(&mut self) {
         *self = Self { steady: self.steady, ..Self::default() };
     }

@@ -294,7 +294,11 @@ proptest! {
             now += Duration::from_millis(wait);
             let stamp = SourceStamp { millis, nanos, composition_millis };
             match fill {
-                0 => timeline.anchor(now, stamp, MediaTime::from_duration(now, Timescale::VIDEO)),
+                0 => {
+                    let free = timeline.free_from();
+                    let to = MediaTime::from_duration(now, Timescale::VIDEO);
+                    prop_assert_eq!(timeline.anchor(now, stamp, to), to.max(free));
+                }
                 1..10 => timeline.filled_to(MediaTime::from_duration(now, Timescale::VIDEO)),
                 _ => {}
             }
@@ -305,3 +309,5 @@ proptest! {
         }
     }
 }
+
+mod returns;
