@@ -107,7 +107,8 @@ impl Presentation {
 
     /// Takes what the publisher sent at `now`.
     pub fn input(&mut self, now: Now, input: Input) -> Vec<Action> {
-        if matches!(&input, Input::Video { payload, .. } | Input::Audio { payload, .. } if payload.is_empty()) {
+        if matches!(&input, Input::Video { payload, .. } | Input::Audio { payload, .. } if payload.is_empty())
+        {
             return Vec::new();
         }
         match &mut self.phase {
@@ -245,3 +246,6 @@ impl Presentation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,10 @@ impl Sound {
     /// Ends the sound where the pictures end, to a frame: what is later is dropped, what lacks is silence.
     pub(super) fn end_at(&mut self, time: MediaTime) -> Result<Vec<Packaged>, String> {
         let mut out = self.release_to(time)?;
-        out.extend(self.fill_to(time)?);
+        // Every frame that begins before: a last segment of one picture still has sound.
+        let scale = self.spec.timescale;
+        let frame = MediaTime::from_duration(self.frame_duration, scale);
+        out.extend(self.fill_to(time.rescale(scale).plus(frame).minus(MediaTime::new(1, scale)))?);
         out.extend(self.end()?);
         Ok(out)
     }

@@ -1,0 +1,8 @@
+//! The state machine under a source, a clock and a worker that the test makes up.
+
+mod arbitrary;
+mod driver;
+mod ends;
+mod log;
+mod outlasting;
+mod refusals;
