@@ -87,7 +87,9 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
         minimum_update_period: live(xs_duration(low.map_or(segment, LowLatency::update_period))),
         min_buffer_time: xs_duration(low.map_or(segment, LowLatency::buffer_time)),
         time_shift_buffer_depth: live(xs_duration(window.time_shift)),
-        suggested_presentation_delay: live(xs_duration(segment.saturating_mul(DELAY_SEGMENTS))),
+        suggested_presentation_delay: live(xs_duration(
+            low.map_or(segment.saturating_mul(DELAY_SEGMENTS), LowLatency::presentation_delay),
+        )),
         max_segment_duration: xs_duration(longest(window)),
         program_information: ProgramInformation { title: Text { text: xml_text(&window.title) } },
         service_description: low.map(LowLatency::service_description),

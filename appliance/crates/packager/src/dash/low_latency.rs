@@ -61,6 +61,11 @@ impl<'a> LowLatency<'a> {
         self.chunk.saturating_mul(BUFFER_CHUNKS).min(self.window.segment_duration)
     }
 
+    /// What Shaka Player goes by; others take the same from the service description.
+    pub(super) const fn presentation_delay(self) -> Duration {
+        self.target
+    }
+
     pub(super) fn service_description(self) -> ServiceDescription {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let behind = self.window.segment_duration.saturating_mul(BEHIND_SEGMENTS);

@@ -3,6 +3,7 @@ use media::{MediaTime, Timescale};
 use proptest::prelude::*;
 
 use super::*;
+use crate::window::Latency;
 use crate::window::sample;
 
 fn read(window: &Window) -> MPD {
@@ -163,4 +164,126 @@ proptest! {
         let plain = |text: &str| xml_text(text).replace("\r\n", "\n").replace('\r', "\n").trim().to_owned();
         prop_assert_eq!(plain(&told), plain(&title));
     }
+}
+
+/// The same window in low latency, with chunks of half a second nearly.
+fn low() -> Window {
+    let mut window = sample::window(true, 5, 35);
+    window.latency = Latency::low(&sample::cadence(), Duration::from_secs(2));
+    window
+}
+
+#[test]
+fn low_latency_gives_a_rule_for_all_segments() {
+    let window = low();
+    let mpd = read(&window);
+    assert_eq!(mpd.minimumUpdatePeriod, Some(Duration::from_millis(4004)));
+    assert!(mpd.minBufferTime.unwrap() < Duration::from_secs(1));
+    let chunk = 14.0 * 1001.0 / 30_000.0;
+    for set in &mpd.periods[0].adaptations {
+        for rung in 0..set.representations.len() {
+            let template = template_of(set, rung);
+            assert!(template.SegmentTimeline.is_none());
+            assert_eq!((template.startNumber, template.presentationTimeOffset), (Some(1), None));
+            assert_eq!(template.availabilityTimeComplete, Some(false));
+            // Exactly the length of a segment, on whatever clock.
+            let seconds = template.duration.unwrap() / 90_000.0;
+            assert_eq!(template.timescale, Some(90_000));
+            assert!((seconds - 2.002).abs() < 1e-9, "{seconds}");
+            let early = template.availabilityTimeOffset.unwrap();
+            let frame = if set.contentType.as_deref() == Some("audio") { 1024.0 / 44_100.0 } else { 0.0 };
+            let exact = seconds - chunk - frame;
+            assert!(early <= exact && early > exact - 0.001, "{early}, {exact}");
+        }
+    }
+}
+
+/// A player's own reckoning (ISO/IEC 23009-1, 5.3.9.5.3) against where the segments are.
+#[test]
+fn low_latency_segments_stand_where_the_rule_says() {
+    let window = low();
+    let mpd = read(&window);
+    let sets = &mpd.periods[0].adaptations;
+    let templates = [template_of(&sets[0], 0), template_of(&sets[0], 1), template_of(&sets[1], 0)];
+    for (track, template) in window.tracks.iter().zip(templates) {
+        let frame = if track.name == "audio" { 1024.0 / 44_100.0 } else { 1e-9 };
+        for segment in &track.segments {
+            let nominal = (segment.number.0 - template.startNumber.unwrap()) as f64
+                * template.duration.unwrap()
+                / 90_000.0;
+            let start = segment.start.ticks() as f64 / f64::from(track.timescale.get());
+            assert!(start - nominal > -1e-9 && start - nominal < frame, "{}: {start}, {nominal}", track.name);
+        }
+    }
+}
+
+#[test]
+fn low_latency_says_how_far_behind_to_be() {
+    let window = low();
+    let mpd = read(&window);
+    let [description] = mpd.ServiceDescription.as_slice() else { panic!("{:?}", mpd.ServiceDescription) };
+    let latency = &description.Latency[0];
+    assert_eq!((latency.target, latency.min, latency.max), (Some(2000.0), Some(1000.0), Some(6004.0)));
+    let rate = &description.PlaybackRate[0];
+    assert!(rate.min.is_some_and(|min| min < 1.0) && rate.max.is_some_and(|max| max > 1.0));
+    for set in &mpd.periods[0].adaptations {
+        let [time] = set.ProducerReferenceTime.as_slice() else { panic!("{set:?}") };
+        assert_eq!((time.id.as_deref(), time.inband), (Some("0"), Some(true)));
+        assert_eq!(latency.referenceId.as_deref(), time.id.as_deref());
+        assert_eq!(time.prtType.as_deref(), Some("captured"));
+        assert_eq!((time.wallClockTime, time.presentationTime), (mpd.availabilityStartTime, Some(0)));
+        assert_eq!(time.UTCTiming.as_ref(), mpd.UTCTiming.first());
+    }
+}
+
+#[test]
+fn low_latency_can_begin_before_a_segment_is_whole_and_ends_like_all_else() {
+    let mut window = low();
+    for track in &mut window.tracks {
+        track.segments.clear();
+    }
+    assert_eq!(read(&window).periods[0].adaptations.len(), 2);
+    let ended = Window { live: false, ..low() };
+    let standard = Window { latency: Latency::Standard, ..ended.clone() };
+    assert_eq!(mpd(&ended).unwrap(), mpd(&standard).unwrap());
+}
+
+#[test]
+fn a_low_latency_manifest_in_full() {
+    let mut window = low();
+    window.tracks.remove(1);
+    let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019" type="dynamic" availabilityStartTime="2026-11-21T03:15:00.250Z" publishTime="2026-11-21T03:15:50.000Z" minimumUpdatePeriod="PT4.004S" minBufferTime="PT0.934266666S" timeShiftBufferDepth="PT60S" suggestedPresentationDelay="PT2S" maxSegmentDuration="PT2.020136054S">
+ <ProgramInformation>
+  <Title>Studio A</Title>
+ </ProgramInformation>
+ <ServiceDescription id="0">
+  <Latency referenceId="0" target="2000" max="6004" min="1000"/>
+  <PlaybackRate max="1.04" min="0.96"/>
+ </ServiceDescription>
+ <Period id="0" start="PT0S">
+  <AdaptationSet id="0" contentType="video" mimeType="video/mp4" lang="und" segmentAlignment="true" startWithSAP="1" maxWidth="1280" maxHeight="720" maxFrameRate="30000/1001" par="16:9">
+   <ProducerReferenceTime id="0" inband="true" type="captured" wallClockTime="2026-11-21T03:15:00.250Z" presentationTime="0">
+    <UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-iso:2014" value="/time"/>
+   </ProducerReferenceTime>
+   <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
+   <Representation id="720p" bandwidth="3000000" codecs="avc1.64001f" width="1280" height="720" frameRate="30000/1001" sar="1:1">
+    <SegmentTemplate timescale="90000" initialization="20261121T031500Z/$RepresentationID$/init.mp4" media="20261121T031500Z/$RepresentationID$/$Number$.m4s" startNumber="1" duration="180180" availabilityTimeOffset="1.534" availabilityTimeComplete="false"/>
+   </Representation>
+  </AdaptationSet>
+  <AdaptationSet id="1" contentType="audio" mimeType="audio/mp4" lang="und" segmentAlignment="true" startWithSAP="1">
+   <ProducerReferenceTime id="0" inband="true" type="captured" wallClockTime="2026-11-21T03:15:00.250Z" presentationTime="0">
+    <UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-iso:2014" value="/time"/>
+   </ProducerReferenceTime>
+   <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
+   <Representation id="audio" bandwidth="130000" codecs="mp4a.40.2" audioSamplingRate="44100">
+    <AudioChannelConfiguration schemeIdUri="urn:mpeg:mpegB:cicp:ChannelConfiguration" value="2"/>
+    <SegmentTemplate timescale="90000" initialization="20261121T031500Z/$RepresentationID$/init.mp4" media="20261121T031500Z/$RepresentationID$/$Number$.m4s" startNumber="1" duration="180180" availabilityTimeOffset="1.511" availabilityTimeComplete="false"/>
+   </Representation>
+  </AdaptationSet>
+ </Period>
+ <UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-iso:2014" value="/time"/>
+</MPD>
+"#;
+    assert_eq!(mpd(&window).unwrap(), expected);
 }

@@ -8,10 +8,16 @@ use media::{Cadence, FrameRate, SegmentNumber, Size, Timescale};
 use super::{Latency, LiveEdge, Window, WindowSegment, WindowTrack, WindowTrackKind};
 use crate::segmenter::AudioGrid;
 
+/// Segments of 60 frames at 29.97, and chunks of 14.
+pub(crate) fn cadence() -> Cadence {
+    let rate = FrameRate::new(30_000, 1001).unwrap();
+    Cadence::new(rate, Duration::from_secs(2), Duration::from_millis(480))
+}
+
 /// Two rungs at 29.97 and 14.985 and stereo at 44.1 kHz, with segments `from..to`.
 pub(crate) fn window(live: bool, from: u64, to: u64) -> Window {
-    let rate = FrameRate::new(30_000, 1001).unwrap();
-    let cadence = Cadence::new(rate, Duration::from_secs(2), Duration::from_millis(500));
+    let cadence = cadence();
+    let rate = cadence.frame_rate();
     let grid = AudioGrid::new(cadence, 44_100, 1024).unwrap();
     let pictures = |number| WindowSegment {
         number: SegmentNumber(number),
