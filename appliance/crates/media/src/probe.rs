@@ -29,6 +29,10 @@ pub struct ProbeConfig {
     pub max_channels: u8,
     /// The grid's frame rate, where it is not to be the source's: nothing is measured then.
     pub frame_rate: Option<FrameRate>,
+    /// Whether there is use for pictures. Where a publisher returns to a presentation without, they are not waited for.
+    pub wants_video: bool,
+    /// Whether there is use for sound, likewise.
+    pub wants_audio: bool,
     /// Media to measure a frame rate over that nothing declares, and to wait for the other track.
     pub patience: Duration,
     /// Wall time from the first unit or record to a verdict, whatever comes.
@@ -44,6 +48,8 @@ impl Default for ProbeConfig {
             max_frame_rate: 60,
             max_channels: 8,
             frame_rate: None,
+            wants_video: true,
+            wants_audio: true,
             patience: Duration::from_secs(1),
             give_up: Duration::from_secs(10),
         }
@@ -238,10 +244,11 @@ impl SourceProbe {
         let awaited = |there: bool, announced: bool, hint: Option<bool>| {
             !there && if announced { !given_up } else { hint != Some(false) && patient }
         };
-        let video_announced = self.video.is_some() || self.pictures.count() > 0;
+        let ProbeConfig { wants_video, wants_audio, .. } = self.config;
+        let video_announced = wants_video && (self.video.is_some() || self.pictures.count() > 0);
         let audio_announced = self.audio.is_some() || self.audio_stamps.is_some();
-        if awaited(has_video, video_announced, self.hints.has_video)
-            || awaited(has_audio, audio_announced && !has_video, self.hints.has_audio)
+        if wants_video && awaited(has_video, video_announced, self.hints.has_video)
+            || wants_audio && awaited(has_audio, audio_announced && !has_video, self.hints.has_audio)
         {
             return Verdict::NeedMore;
         }

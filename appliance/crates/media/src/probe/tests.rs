@@ -177,6 +177,68 @@ fn the_configured_rate_needs_no_measure() {
     assert_eq!((rate_of(verdict), millis), ("50".to_owned(), 0));
 }
 
+/// A publisher that returns to a grid: nothing is measured, so what is waited for is one unit of each track. Encoders
+/// send both records first, and then sound and picture in either order, the sound at most a few frames late.
+#[test]
+fn a_returning_publisher_is_ready_at_once() {
+    for (hints, audio_delay, composition, picture_rate) in [
+        (Some(BOTH), 0u64, 0, None),
+        (None, 100, 80, None),
+        (None, 250, 0, Some((60, 1))),
+        (Some(Hints { frame_rate: Some(24.0), ..BOTH }), 0, 0, Some((24, 1))),
+    ] {
+        let mut probe =
+            SourceProbe::new(ProbeConfig { frame_rate: FrameRate::new(50, 1), ..ProbeConfig::default() });
+        if let Some(hints) = hints {
+            probe.hints(Duration::ZERO, hints);
+        }
+        probe.video(Duration::ZERO, picture(1920, 1080, picture_rate));
+        probe.audio(Duration::ZERO, sound(2));
+        let mut ready = None;
+        for millis in 0..2_000u32 {
+            let now = Duration::from_millis(u64::from(millis));
+            let stamp =
+                |composition_millis| SourceStamp { millis: 900 + millis, nanos: 0, composition_millis };
+            if millis % 40 == 0 {
+                probe.unit(now, Track::Video, stamp(composition));
+            }
+            if millis % 21 == 0 && u64::from(millis) >= audio_delay {
+                probe.unit(now, Track::Audio, stamp(0));
+            }
+            if let Verdict::Ready(source) = probe.verdict(now) {
+                assert!(source.video.is_some() && source.audio.is_some());
+                assert_eq!(source.frame_rate.to_string(), "50");
+                ready = Some(u64::from(millis));
+                break;
+            }
+        }
+        assert!(ready.is_some_and(|ready| ready <= audio_delay + 21), "{ready:?} for {audio_delay}");
+        assert!(ready < Some(300), "{ready:?}");
+    }
+}
+
+#[test]
+fn a_track_there_is_no_use_for_is_not_waited_for() {
+    let at_once = |wants_video, wants_audio, first: Track| {
+        let config = ProbeConfig {
+            wants_video,
+            wants_audio,
+            frame_rate: FrameRate::new(50, 1),
+            ..ProbeConfig::default()
+        };
+        let mut probe = SourceProbe::new(config);
+        probe.video(Duration::ZERO, picture(1920, 1080, None));
+        probe.audio(Duration::ZERO, sound(2));
+        probe.unit(Duration::ZERO, first, SourceStamp::default());
+        probe.verdict(Duration::ZERO)
+    };
+    assert!(matches!(at_once(true, false, Track::Video), Verdict::Ready(Source { video: Some(_), .. })));
+    assert!(matches!(at_once(false, true, Track::Audio), Verdict::Ready(Source { audio: Some(_), .. })));
+    assert_eq!(at_once(true, false, Track::Audio), Verdict::NeedMore);
+    assert_eq!(at_once(false, true, Track::Video), Verdict::NeedMore);
+    assert_eq!(at_once(true, true, Track::Video), Verdict::NeedMore);
+}
+
 #[test]
 fn refusals_name_value_and_bound() {
     let refusal = |tell: &dyn Fn(&mut SourceProbe)| {
