@@ -206,13 +206,15 @@ fn low_latency_segments_stand_where_the_rule_says() {
     let sets = &mpd.periods[0].adaptations;
     let templates = [template_of(&sets[0], 0), template_of(&sets[0], 1), template_of(&sets[1], 0)];
     for (track, template) in window.tracks.iter().zip(templates) {
-        let frame = if track.name == "audio" { 1024.0 / 44_100.0 } else { 1e-9 };
+        // Both in ticks of the template's clock times those of the track's, exactly.
+        let (scale, of_template) =
+            (i128::from(track.timescale.get()), i128::from(template.timescale.unwrap()));
+        let frame = if track.name == "audio" { 1024 * of_template } else { 1 };
         for segment in &track.segments {
-            let nominal = (segment.number.0 - template.startNumber.unwrap()) as f64
-                * template.duration.unwrap()
-                / 90_000.0;
-            let start = segment.start.ticks() as f64 / f64::from(track.timescale.get());
-            assert!(start - nominal > -1e-9 && start - nominal < frame, "{}: {start}, {nominal}", track.name);
+            let before = i128::from(segment.number.0 - template.startNumber.unwrap());
+            let nominal = before * i128::from(window.segment_ticks()) * scale;
+            let late = i128::from(segment.start.ticks()) * of_template - nominal;
+            assert!((0..frame).contains(&late), "{} {}: {late}", track.name, segment.number);
         }
     }
 }
