@@ -207,7 +207,7 @@ impl Link {
             FromWorker::RungOpened { .. } => signs.job_sent = None,
             FromWorker::Picture { .. } => signs.fed_since_output = signs.feeding.then_some(now),
             FromWorker::Failed { reason } => signs.failed = Some((now, reason.clone())),
-            FromWorker::Report(_) | FromWorker::Finished => {}
+            FromWorker::Report(_) | FromWorker::Warning { .. } | FromWorker::Finished => {}
         }
     }
 
@@ -272,7 +272,7 @@ mod tests {
         link.signs().feeding = false;
         link.note_received(&FromWorker::Picture { rung: 0, frame: 1, key: false }, at(28));
         assert_eq!(link.overdue(at(100), &config()), None);
-        link.note_fed(&ToWorker::FillTo { frame: 9 }, at(100));
+        link.note_fed(&ToWorker::FillTo { frame: 9, slate_from: u64::MAX }, at(100));
         assert_eq!(link.overdue(at(111), &config()), Some(Death::Hung(Duration::from_secs(10))));
         link.note_received(&FromWorker::Picture { rung: 0, frame: 9, key: false }, at(111));
 

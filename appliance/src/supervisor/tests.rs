@@ -139,9 +139,11 @@ async fn one_that_does_not_answer_its_job_is_ended() {
     worker
         .send(
             ToWorker::Start(worker_protocol::Job {
-                feed: "Studio A".to_owned(),
+                feed: "studio-a".to_owned(),
+                title: "Studio A".to_owned(),
                 cadence: media::Cadence::new(rate, Duration::from_secs(2), Duration::from_secs(1)),
-                first_frame: 0,
+                latency: media::Latency::Standard,
+                slate: false,
                 rungs: Vec::new(),
             }),
             Bytes::new(),
@@ -179,7 +181,10 @@ async fn one_that_is_fed_and_puts_nothing_out_is_hung() {
     for (script, message) in [
         // It reads all of it.
         ("exec /bin/cat <&0 >/dev/null", video(10)),
-        ("exec /bin/cat <&0 >/dev/null", (ToWorker::FillTo { frame: 100 }, Bytes::new())),
+        (
+            "exec /bin/cat <&0 >/dev/null",
+            (ToWorker::FillTo { frame: 100, slate_from: u64::MAX }, Bytes::new()),
+        ),
         // It reads nothing, and what it is sent fits no socket.
         ("exec /bin/sleep 600", video(8 * 1024 * 1024)),
     ] {
@@ -277,7 +282,7 @@ async fn a_queue_that_is_full_of_pictures_still_takes_what_must_arrive() {
     assert_eq!(pictures, QUEUE_TO_WORKER, "nothing is taken out while this thread does not wait");
     let configuration = || ToWorker::VideoConfiguration { codec: VideoCodec::H264 };
     let mut fills = 0;
-    while worker.send(ToWorker::FillTo { frame: 1 }, Bytes::new()).is_ok() {
+    while worker.send(ToWorker::FillTo { frame: 1, slate_from: u64::MAX }, Bytes::new()).is_ok() {
         fills += 1;
     }
     assert_eq!(fills, ROOM_FOR_CONTROL - ROOM_BESIDE_FILLING);

@@ -21,4 +21,4 @@ pub mod framing;
 pub mod message;
 
 pub use framing::{FrameDecoder, FrameError, encode};
-pub use message::{FromWorker, Job, Report, RungReport, ToWorker, VERSION};
+pub use message::{FromWorker, Job, Report, RungJob, RungReport, ToWorker, VERSION};

@@ -1,22 +1,37 @@
 //! The messages.
 
-use media::{Cadence, Rung, Size, VideoCodec};
+use media::{Cadence, Latency, Rung, Size, VideoCodec};
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older peer would misread.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// What a worker is to do: one feed on one device, with the rungs placed there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The feed's public name, for the worker's log lines and the slate.
+    /// The feed's public name, for the worker's log lines.
     pub feed: String,
+    /// What people call the feed: it stands on the built-in slate.
+    pub title: String,
     /// The presentation's grid.
     pub cadence: Cadence,
-    /// The first grid frame this worker puts out; it begins a segment.
+    /// How the encoders are set: without look-ahead and B-frames for [`Latency::Low`].
+    pub latency: Latency,
+    /// Whether the payload is the operator's picture for the slate, a PNG or JPEG file as it is. The built-in card
+    /// where there is none, or where it cannot be decoded.
+    pub slate: bool,
+    /// The rungs. Indexes into this list name them in all later messages.
+    pub rungs: Vec<RungJob>,
+}
+
+/// One rung of a [`Job`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RungJob {
+    /// The rung, resolved: its size is exact and even.
+    pub rung: Rung,
+    /// The first grid frame that is put out for it (for a half-rate rung the first even one from there on), as an IDR
+    /// picture: where a worker that died left off, which need not be where a segment begins. Earlier ones are left out.
     pub first_frame: u64,
-    /// The rungs, resolved: sizes are exact and even. Indexes into this list name rungs in all later messages.
-    pub rungs: Vec<Rung>,
 }
 
 /// From the daemon to a worker.
@@ -27,7 +42,7 @@ pub enum ToWorker {
         /// [`VERSION`] of the sender.
         version: u16,
     },
-    /// What to do. Once.
+    /// What to do. Once. The payload is the slate's picture where [`Job::slate`] says so, else empty.
     Start(Job),
     /// The source's configuration record is the payload (`avcC`, `hvcC`, `av1C`): before the first `Video`, and
     /// whenever it changes; it holds for the units behind it.
@@ -44,11 +59,14 @@ pub enum ToWorker {
         /// Whether decoding can start here.
         key: bool,
     },
-    /// The source is silent: put out every grid frame before `frame`, repeating the last picture (a black one where
-    /// there was none). Source pictures that come for those frames later are too late and are dropped.
+    /// The source is silent: put out every grid frame before `frame`. Those before `slate_from` repeat the last picture
+    /// (a black one where there was none), those from there on show the slate. Source pictures that come for any of
+    /// them later are too late and are dropped; one that comes for a later frame is shown again.
     FillTo {
         /// The first frame that is still open.
         frame: u64,
+        /// The first frame that shows the slate; none does where it is not before `frame`.
+        slate_from: u64,
     },
     /// The source has ended: put out what is left in decoder and encoders, then `Finished`.
     Finish,
@@ -85,6 +103,11 @@ pub enum FromWorker {
     },
     /// Counters, about once a second and before `Finished`.
     Report(Report),
+    /// Something is not as the operator wants it, and the worker goes on without.
+    Warning {
+        /// One sentence for the operator.
+        text: String,
+    },
     /// All that there was is put out.
     Finished,
     /// The worker cannot go on, and exits.

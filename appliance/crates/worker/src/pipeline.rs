@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
-use media::{Cadence, FramePicker, MediaTime, Size, Timescale, VideoCodec};
+use media::{Cadence, FramePicker, MediaTime, Rung, Size, Timescale, VideoCodec};
 use worker_protocol::{FromWorker, Job, ToWorker, VERSION};
 
 use crate::clock;
@@ -134,7 +134,7 @@ pub(crate) fn run<E: Engine>(
         match message {
             ToWorker::VideoConfiguration { codec } => pipeline.configure(codec, payload)?,
             ToWorker::Video { pts_ticks, .. } => pipeline.take_unit(&payload, pts_ticks)?,
-            ToWorker::FillTo { frame } => pipeline.fill_to(frame)?,
+            ToWorker::FillTo { frame, .. } => pipeline.fill_to(frame)?,
             ToWorker::Finish => return pipeline.finish(outbox),
             other @ (ToWorker::Hello { .. } | ToWorker::Start(_)) => {
                 return Err(PipelineError::Order { got: name(&other), due: "media" });
@@ -202,7 +202,8 @@ impl<E: Engine> Pipeline<E> {
                 || !size.width.is_multiple_of(2)
                 || !size.height.is_multiple_of(2)
         };
-        if let Some(rung) = job.rungs.iter().find(|rung| odd(rung.size)) {
+        let resolved: Vec<Rung> = job.rungs.iter().map(|rung| rung.rung.clone()).collect();
+        if let Some(rung) = resolved.iter().find(|rung| odd(rung.size)) {
             return Err(PipelineError::RungSize { rung: rung.name.clone(), size: rung.size });
         }
         let counters = Arc::new(Counters::new(job.rungs.len()));
@@ -211,16 +212,17 @@ impl<E: Engine> Pipeline<E> {
             let index = u8::try_from(index).map_err(|_| PipelineError::Rungs(job.rungs.len()))?;
             rungs.push(RungThread::start(&mut engine, job, index, rung, outbox, &counters)?);
         }
-        let fastest = job.rungs.iter().map(|rung| load(rung.size, job.cadence.frame_rate())).max();
+        let fastest = resolved.iter().map(|rung| load(rung.size, job.cadence.frame_rate())).max();
+        let first_frame = job.rungs.iter().map(|rung| rung.first_frame).min().unwrap_or_default();
         Ok(Self {
             engine,
             cadence: job.cadence,
-            picker: FramePicker::new(job.cadence, job.first_frame),
+            picker: FramePicker::new(job.cadence, first_frame),
             source: None,
             load: fastest.unwrap_or_default(),
             picture: None,
             rungs,
-            parents: plan::parents(&job.rungs),
+            parents: plan::parents(&resolved),
             reporter: Reporter::start(&counters, outbox)?,
             counters,
             units_without_picture: 0,
@@ -322,11 +324,10 @@ impl<E: Engine> Pipeline<E> {
         if repeated {
             Counters::add(&self.counters.frames_repeated, 1);
         }
-        let wish = Wish { idr: self.cadence.begins_segment(frame), repeated };
+        let begins_segment = self.cadence.begins_segment(frame);
         for index in 0..self.rungs.len() {
-            if !self.rungs.get(index).is_some_and(|rung| rung.has(frame)) {
-                continue;
-            }
+            let Some(rung) = self.rungs.get(index).filter(|rung| rung.has(frame)) else { continue };
+            let wish = Wish { idr: begins_segment || frame == rung.first_frame, repeated };
             let Some(scaled) = self.scaled(index)? else { continue };
             let task = Task { frame: scaled, tag: frame, wish, entered: clock::now() };
             let sent = self.rungs.get_mut(index).is_none_or(|rung| rung.send(task));

@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::probe::Source;
 use media::timeline::{Placed, SourceStamp, Timeline, TimelineConfig, Track};
-use media::{Cadence, FrameRate, MediaTime, Rung, Timescale, VideoCodec, VideoParams};
+use media::{Cadence, FrameRate, Latency, MediaTime, Rung, Timescale, VideoCodec, VideoParams};
 use packager::segmenter::{Packaged, Picture};
 use packager::track::TrackSpec;
-use worker_protocol::{FromWorker, Job, Report, ToWorker};
+use worker_protocol::{FromWorker, Job, Report, RungJob, ToWorker};
 
 use super::probing::{Held, Ready};
 use super::watch::{Finding, Watch};
@@ -100,10 +100,12 @@ impl OnAir {
                     .resolve(params.size, params.sample_aspect_ratio, frame_rate)
                     .map_err(|fault| fault.to_string())?;
                 actions.push(Action::StartWorker(Job {
-                    feed: config.title.clone(),
+                    feed: config.name.clone(),
+                    title: config.title.clone(),
                     cadence,
-                    first_frame: 0,
-                    rungs: rungs.clone(),
+                    latency: Latency::Standard,
+                    slate: false,
+                    rungs: rungs.iter().cloned().map(|rung| RungJob { rung, first_frame: 0 }).collect(),
                 }));
                 actions.push(Action::ToWorker(
                     ToWorker::VideoConfiguration { codec: params.codec },
@@ -316,10 +318,14 @@ impl OnAir {
                 video.filled = self.cadence.frame_at(due);
                 self.timeline.filled_to(due);
                 let frame = video.filled;
-                actions.push(Action::ToWorker(ToWorker::FillTo { frame }, Bytes::new()));
+                actions
+                    .push(Action::ToWorker(ToWorker::FillTo { frame, slate_from: u64::MAX }, Bytes::new()));
             } else if self.begun && video.frames_out() < lacking && video.filled < lacking {
                 video.filled = lacking;
-                actions.push(Action::ToWorker(ToWorker::FillTo { frame: lacking }, Bytes::new()));
+                actions.push(Action::ToWorker(
+                    ToWorker::FillTo { frame: lacking, slate_from: u64::MAX },
+                    Bytes::new(),
+                ));
             }
         }
         if let Some(audio) = &mut self.audio
@@ -357,7 +363,7 @@ impl OnAir {
                 }
                 self.close(&mut actions);
             }
-            FromWorker::Hello { .. } | FromWorker::Failed { .. } => {}
+            FromWorker::Hello { .. } | FromWorker::Warning { .. } | FromWorker::Failed { .. } => {}
         }
         actions
     }
@@ -445,7 +451,7 @@ impl OnAir {
         {
             // A short tail is cut instead: filling would cost the pictures that the decoder still holds.
             let frame = self.cadence.nearest_frame(audio.head);
-            actions.push(Action::ToWorker(ToWorker::FillTo { frame }, Bytes::new()));
+            actions.push(Action::ToWorker(ToWorker::FillTo { frame, slate_from: u64::MAX }, Bytes::new()));
         }
         actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new()));
     }

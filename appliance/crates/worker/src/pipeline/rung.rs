@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use media::ladder::RungRate;
 use media::{FrameRate, Rung, Size, VideoCodec};
-use worker_protocol::{FromWorker, Job};
+use worker_protocol::{FromWorker, Job, RungJob};
 
 use super::PipelineError;
 use super::counters::{Counters, RungCounters};
@@ -57,6 +57,8 @@ pub(super) struct RungThread<F> {
     pub(super) size: Size,
     name: String,
     rate: RungRate,
+    /// The first grid frame it shows.
+    pub(super) first_frame: u64,
     index: u8,
     queue: Option<SyncSender<Task<F>>>,
     counters: Arc<Counters>,
@@ -69,11 +71,12 @@ impl<F: Send + 'static> RungThread<F> {
         engine: &mut E,
         job: &Job,
         index: u8,
-        rung: &Rung,
+        rung_job: &RungJob,
         outbox: &Outbox,
         counters: &Arc<Counters>,
     ) -> Result<Self, PipelineError> {
-        let all = job.rungs.iter().map(|rung| load(rung.size, frame_rate(job, rung))).sum();
+        let rung = &rung_job.rung;
+        let all = job.rungs.iter().map(|r| load(r.rung.size, frame_rate(job, &r.rung))).sum();
         let encoder = engine.encoder(rung, frame_rate(job, rung), all)?;
         let opened = FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size };
         outbox.send(opened, encoder.configuration())?;
@@ -89,6 +92,10 @@ impl<F: Send + 'static> RungThread<F> {
             size: rung.size,
             name: rung.name.clone(),
             rate: rung.rate,
+            first_frame: match rung.rate {
+                RungRate::Full => rung_job.first_frame,
+                RungRate::Half => rung_job.first_frame.next_multiple_of(2),
+            },
             index,
             queue: Some(queue),
             counters: Arc::clone(counters),
@@ -98,7 +105,7 @@ impl<F: Send + 'static> RungThread<F> {
 
     /// Whether the rung shows grid frame `frame`.
     pub(super) fn has(&self, frame: u64) -> bool {
-        self.rate == RungRate::Full || frame.is_multiple_of(2)
+        frame >= self.first_frame && (self.rate == RungRate::Full || frame.is_multiple_of(2))
     }
 
     /// Queues a frame; waits while the queue is full. False where the thread has ended.

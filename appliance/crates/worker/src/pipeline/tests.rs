@@ -4,8 +4,9 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use media::Rung;
 use media::ladder::RungRate;
+use media::{Latency, Rung};
+use worker_protocol::RungJob;
 
 use super::*;
 use crate::engine::{Coded, Encode};
@@ -130,8 +131,15 @@ fn rung(width: u32, rate: RungRate) -> Rung {
 /// Runs a job of two rungs, the second at half the rate, at 25 frames a second in segments of 50.
 fn run_with(fault: Fault, media: &[ToWorker]) -> (Result<(), PipelineError>, Log, Vec<FromWorker>) {
     let cadence = Cadence::new("25".parse().unwrap(), Duration::from_secs(2), Duration::from_millis(500));
-    let rungs = vec![rung(64, RungRate::Full), rung(32, RungRate::Half)];
-    let job = Job { feed: "a".to_owned(), cadence, first_frame: 50, rungs };
+    let rungs = [rung(64, RungRate::Full), rung(32, RungRate::Half)];
+    let job = Job {
+        feed: "a".to_owned(),
+        title: "A".to_owned(),
+        cadence,
+        latency: Latency::Standard,
+        slate: false,
+        rungs: rungs.map(|rung| RungJob { rung, first_frame: 50 }).into(),
+    };
     let (inbox_in, inbox) = mpsc::channel();
     let (outbox, out) = mpsc::sync_channel(10_000);
     let opening = [ToWorker::Hello { version: VERSION }, ToWorker::Start(job)];
@@ -154,7 +162,8 @@ fn video(frame: i64) -> ToWorker {
 
 #[test]
 fn a_picture_is_scaled_once_however_often_it_is_shown() {
-    let media = [configuration(), video(50), video(53), ToWorker::FillTo { frame: 102 }];
+    let media =
+        [configuration(), video(50), video(53), ToWorker::FillTo { frame: 102, slate_from: u64::MAX }];
     let (result, log, said) = run_with(Fault::None, &media);
     result.unwrap();
     let mut scaled = log.scaled;

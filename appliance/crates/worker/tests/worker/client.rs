@@ -8,8 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::{Cadence, FrameRate, Rung, Size, ladder::RungRate};
-use worker_protocol::{FrameDecoder, FromWorker, Job, Report, ToWorker, VERSION, encode};
+use media::{Cadence, FrameRate, Latency, Rung, Size, ladder::RungRate};
+use worker_protocol::{FrameDecoder, FromWorker, Job, Report, RungJob, ToWorker, VERSION, encode};
 
 /// Longest silence of a worker that is still taken to live.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +38,7 @@ pub(crate) struct Outcome {
     pub(crate) hello: Option<(u16, String)>,
     pub(crate) rungs: Vec<RungOutput>,
     pub(crate) reports: Vec<Report>,
+    pub(crate) warnings: Vec<String>,
     pub(crate) finished: bool,
     pub(crate) failed: Option<String>,
     pub(crate) status: Option<ExitStatus>,
@@ -156,6 +157,7 @@ impl Outcome {
                 rung.pictures.push(Picture { frame, key, payload });
             }
             FromWorker::Report(report) => self.reports.push(report),
+            FromWorker::Warning { text } => self.warnings.push(text),
             FromWorker::Finished => self.finished = true,
             FromWorker::Failed { reason } => self.failed = Some(reason),
         }
@@ -182,7 +184,14 @@ pub(crate) fn rung(name: &str, width: u32, height: u32, bit_rate: u32) -> Rung {
 pub(crate) fn job(fps: &str, rungs: Vec<Rung>) -> Job {
     let rate: FrameRate = fps.parse().expect("a rate");
     let cadence = Cadence::new(rate, Duration::from_secs(2), Duration::from_millis(500));
-    Job { feed: "test".to_owned(), cadence, first_frame: 0, rungs }
+    Job {
+        feed: "test".to_owned(),
+        title: "Test".to_owned(),
+        cadence,
+        latency: Latency::Standard,
+        slate: false,
+        rungs: rungs.into_iter().map(|rung| RungJob { rung, first_frame: 0 }).collect(),
+    }
 }
 
 /// The beginning of every script.

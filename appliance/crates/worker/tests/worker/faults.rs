@@ -45,7 +45,7 @@ fn damaged_units_are_concealed_and_counted() {
     }
     let job = small_job();
     let mut script = damaged.script(0);
-    script.push((ToWorker::FillTo { frame: 100 }, Bytes::new()));
+    script.push((ToWorker::FillTo { frame: 100, slate_from: u64::MAX }, Bytes::new()));
     let outcome = transcode(&job, script);
     output::check(folder.path(), &job, &outcome, 100);
     let report = outcome.last_report();
@@ -115,9 +115,9 @@ fn jobs_that_cannot_be_done_are_refused() {
         run(opening(&job))
     };
     assert_failed(&refused(|job| job.rungs.clear()), "job with 0 rungs", 3);
-    assert_failed(&refused(|job| job.rungs[0].size.width = 321), "321x180", 3);
+    assert_failed(&refused(|job| job.rungs[0].rung.size.width = 321), "321x180", 3);
     // x264 has written why.
-    let outcome = refused(|job| job.rungs[0].preset = "swift".to_owned());
+    let outcome = refused(|job| job.rungs[0].rung.preset = "swift".to_owned());
     assert_failed(&outcome, "preset swift", 1);
     assert!(outcome.stderr.contains("invalid preset 'swift'"), "{}", outcome.stderr);
 }

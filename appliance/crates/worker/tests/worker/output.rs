@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use media::{Rung, ladder::RungRate};
-use worker_protocol::Job;
+use worker_protocol::{Job, RungJob};
 
 use crate::client::{Outcome, RungOutput};
 
@@ -24,7 +24,8 @@ pub(crate) fn check(folder: &Path, job: &Job, outcome: &Outcome, frames: u64) {
     }
 }
 
-fn check_rung(folder: &Path, job: &Job, rung: &Rung, output: &RungOutput, frames: u64) {
+fn check_rung(folder: &Path, job: &Job, rung_job: &RungJob, output: &RungOutput, frames: u64) {
+    let RungJob { rung, first_frame } = rung_job;
     let name = &rung.name;
     assert_eq!(output.size, Some(rung.size));
     let step = if rung.rate == RungRate::Half { 2 } else { 1 };
@@ -33,10 +34,11 @@ fn check_rung(folder: &Path, job: &Job, rung: &Rung, output: &RungOutput, frames
     let segments: Vec<_> = shown.iter().map(|frame| job.cadence.segment_of(*frame)).collect();
     assert!(segments.is_sorted(), "{name}: {shown:?}");
     shown.sort_unstable();
-    let wanted: Vec<u64> = (job.first_frame..frames).filter(|frame| frame % step == 0).collect();
+    let wanted: Vec<u64> = (*first_frame..frames).filter(|frame| frame % step == 0).collect();
     assert_eq!(shown, wanted, "{name}");
     for picture in &output.pictures {
-        assert_eq!(picture.key, job.cadence.begins_segment(picture.frame), "{name}: frame {}", picture.frame);
+        let key = job.cadence.begins_segment(picture.frame) || Some(&picture.frame) == wanted.first();
+        assert_eq!(picture.key, key, "{name}: frame {}", picture.frame);
         let types: Vec<u8> = nal_units(&picture.payload).iter().map(|nal| nal[0] & 0x1f).collect();
         let slice = if picture.key { 5 } else { 1 };
         assert!(!types.is_empty() && types.iter().all(|t| *t == slice), "{name}: NAL unit types {types:?}");

@@ -17,11 +17,11 @@ fn quality(folder: &Path, source: &str, filters: &str, first: Rung) -> (f64, Rep
     let outcome = transcode(&job, Clip::read(&path).script(0));
     output::check(folder, &job, &outcome, 50);
     let (w, h) = (
-        usize::try_from(job.rungs[0].size.width).unwrap(),
-        usize::try_from(job.rungs[0].size.height).unwrap(),
+        usize::try_from(job.rungs[0].rung.size.width).unwrap(),
+        usize::try_from(job.rungs[0].rung.size.height).unwrap(),
     );
     let reference = output::pictures(&path, filters, w, h);
-    let worst = output::worst_psnr(folder, &job.rungs[0], &outcome.rungs[0], &reference);
+    let worst = output::worst_psnr(folder, &job.rungs[0].rung, &outcome.rungs[0], &reference);
     (worst, outcome.last_report().clone())
 }
 

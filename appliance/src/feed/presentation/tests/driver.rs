@@ -84,12 +84,12 @@ impl Worker {
         for (index, rung) in job.rungs.iter().enumerate().filter(|_| ways.opens) {
             let rung_index = u8::try_from(index).unwrap();
             let opened =
-                FromWorker::RungOpened { rung: rung_index, codec: VideoCodec::H264, size: rung.size };
+                FromWorker::RungOpened { rung: rung_index, codec: VideoCodec::H264, size: rung.rung.size };
             says.push_back((opened, Bytes::from_static(AVC_1080P2997)));
         }
         Self {
             ways,
-            picker: FramePicker::new(job.cadence, job.first_frame),
+            picker: FramePicker::new(job.cadence, job.rungs.iter().map(|r| r.first_frame).min().unwrap_or(0)),
             encoders: job.rungs.iter().map(|_| Encoder::default()).collect(),
             report: Report::default(),
             says,
@@ -113,7 +113,7 @@ impl Worker {
                     self.says.push_back((FromWorker::Report(self.report.clone()), Bytes::new()));
                 }
             }
-            ToWorker::FillTo { frame } => loop {
+            ToWorker::FillTo { frame, .. } => loop {
                 let range = self.picker.fill_to(*frame);
                 if range.is_empty() {
                     break;
@@ -135,7 +135,7 @@ impl Worker {
 
     fn encode(&mut self, frame: u64) {
         for index in 0..self.encoders.len() {
-            if self.job.rungs[index].rate == RungRate::Half && !frame.is_multiple_of(2) {
+            if self.job.rungs[index].rung.rate == RungRate::Half && !frame.is_multiple_of(2) {
                 continue;
             }
             self.encoders[index].ahead.push_back(frame);
@@ -279,7 +279,7 @@ impl Driver {
                 }
                 Action::ToWorker(message, _) => {
                     match &message {
-                        ToWorker::FillTo { frame } => self.fills.push(*frame),
+                        ToWorker::FillTo { frame, .. } => self.fills.push(*frame),
                         ToWorker::VideoConfiguration { .. } => self.configurations += 1,
                         _ => {}
                     }
