@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod fault;
+mod feeds;
 pub mod file;
 pub mod key;
 mod ladders;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use media::{FrameRate, Ladder};
 
-pub use change::{ConfigChange, reload};
+pub use change::{ConfigChange, FeedChange, reload};
 pub use fault::{ConfigFaults, Fault};
 pub use key::{KeyHash, StreamKey};
 pub use runtime::RuntimeFile;
@@ -40,6 +41,8 @@ pub struct Config {
     pub archive: Archive,
     /// The feeds, by name in order.
     pub feeds: Vec<Feed>,
+    /// What is not as the operator will have meant it, but does not keep the rest from running.
+    pub warnings: Vec<Fault>,
 }
 
 /// What is logged, and how.
@@ -131,7 +134,8 @@ pub struct Worker {
     pub program: PathBuf,
     /// Longest time from its start to `Hello`, and from `Start` to its first answer.
     pub start_timeout: Duration,
-    /// Longest time without output while it is fed.
+    /// Longest time without output while it is fed. Short of what players hold in advance, so that a hang is repaired
+    /// before a viewer sees it.
     pub hang_timeout: Duration,
     /// Longest time for putting out what is left when a feed ends.
     pub finish_timeout: Duration,
@@ -155,8 +159,14 @@ pub struct Feed {
     pub name: String,
     /// What people call it; the name where the file says nothing.
     pub title: String,
-    /// SHA-256 over the domain prefix and the stream key; see `rungd keys`.
+    /// SHA-256 over the domain prefix and the stream key; see `rungd keys`. Who publishes with one is the primary.
     pub key_hashes: Vec<KeyHash>,
+    /// Likewise for backups, which are on air while no primary is. None of them is a key of any feed.
+    pub backup_key_hashes: Vec<KeyHash>,
+    /// What a publisher may do whose feed is on air with the same key.
+    pub takeover: Takeover,
+    /// When a primary that comes back takes the air from the backup.
+    pub backup_return: BackupReturn,
     /// The renditions.
     pub ladder: Ladder,
     /// The grid's frame rate, where it is not to be the source's.
@@ -165,6 +175,46 @@ pub struct Feed {
     pub segment_duration: Duration,
     /// Chunk length aimed at.
     pub chunk_duration: Duration,
-    /// How far back viewers may seek while live; this is kept in memory.
+    /// How far back viewers may seek while live.
     pub window: Duration,
+    /// How much of `window` is kept in memory, at most all of it; what is older is read from the archive. All of it
+    /// where there is no archive.
+    pub memory: Duration,
+    /// How far behind the source viewers play.
+    pub latency: Latency,
+    /// How long a presentation goes on with a slate once its input has stopped, before it ends.
+    pub grace: Duration,
+    /// The operator's picture for the slate, read anew for each presentation: PNG or JPEG of up to 16 MB when the
+    /// configuration was read. The built-in card where none, or where the file holds no picture.
+    pub slate: Option<PathBuf>,
+}
+
+/// What a publisher may do whose feed is on air with the same key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// Take the air at once: an encoder that comes back need not wait for its old connection to be given up.
+    #[default]
+    SameKey,
+    /// Be refused while the other is connected.
+    Never,
+}
+
+/// When a primary that comes back takes the air from the backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BackupReturn {
+    /// With its first key frame.
+    #[default]
+    AtOnce,
+    /// Once the backup has stopped, so that an encoder that comes and goes does not take the programme with it.
+    WhenBackupEnds,
+}
+
+/// How far behind the source viewers play.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Latency {
+    /// By whole segments, with the encoder's look-ahead and B-frames: the best picture for its bits.
+    #[default]
+    Standard,
+    /// By chunks, as LL-DASH and LL-HLS, encoded without look-ahead and B-frames.
+    Low,
 }

@@ -122,6 +122,23 @@ fn check_config_says_what_would_run() {
 }
 
 #[test]
+fn warnings_of_the_configuration_are_told_and_exit_with_0() {
+    let (folder, config) = folder(&format!("{}slate = \"slate.gif\"\n", feed("studio-a", "key-of-studio-a")));
+    std::fs::write(folder.path().join("slate.gif"), "GIF89a").unwrap();
+    let done = rungd(&["check-config", "--config", &config], "");
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("no faults") && done.out.contains("studio-a"), "{}", done.out);
+    let lines: Vec<&str> = done.err.lines().collect();
+    assert_eq!(lines[0], "rungd: 1 warning in the configuration");
+    assert!(
+        lines[1].contains("rungd.toml:6: feed.studio-a.slate = \"slate.gif\": is neither"),
+        "{}",
+        done.err
+    );
+    assert_eq!(lines.len(), 2, "{}", done.err);
+}
+
+#[test]
 fn faults_of_the_configuration_exit_with_2() {
     let (_folder, config) = folder("[htp]\n[feed.a]\nkeys = []\n");
     for command in ["check-config", "serve"] {

@@ -3,8 +3,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use appliance::config::{Config, ConfigChange, KeyHash, reload};
+use appliance::config::{
+    Archive, BackupReturn, Config, ConfigChange, FeedChange, KeyHash, Latency, Takeover, reload,
+};
 use tempfile::TempDir;
 
 /// A folder with a worker and a certificate in it.
@@ -12,18 +15,20 @@ fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    write(&folder, "cert.pem", &made.cert.pem());
-    write(&folder, "key.pem", &made.signing_key.serialize_pem());
-    write(&folder, "other-key.pem", &other.signing_key.serialize_pem());
+    write(&folder, "cert.pem", made.cert.pem());
+    write(&folder, "key.pem", made.signing_key.serialize_pem());
+    write(&folder, "other-key.pem", other.signing_key.serialize_pem());
     write(&folder, "rungd-worker", "#!/bin/sh\n");
     std::fs::set_permissions(folder.path().join("rungd-worker"), PermissionsExt::from_mode(0o755)).unwrap();
+    // In a file of its own, so that the main file's lines count from its own first one.
+    write(&folder, "conf.d/00-state.toml", "state_dir = \"../state\"\n");
     folder
 }
 
-fn write(folder: &TempDir, name: &str, text: &str) {
+fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
     let path = folder.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
+    std::fs::write(path, content).unwrap();
 }
 
 /// The faults of `text`, without the folder's name.
@@ -126,7 +131,7 @@ fn keys_belong_to_one_feed_and_are_unlike_names() {
     let (a, b) = (hash("first-key"), hash("second-key"));
     assert_one(
         &format!("[feed.a]\nkeys = [\"{a}\"]\n[feed.b]\nkeys = [\"{b}\", \"{a}\"]\n"),
-        &["rungd.toml:5: feed.b.keys[1]:", "is the key of feed \"a\" already"],
+        &["rungd.toml:5: feed.b.keys[1]:", "is the key of feed \"a\" at keys[0] already"],
     );
     assert_one(
         &format!("[feed.studio-a]\nkeys = [\"{}\"]\n[feed.b]\nkeys = [\"{b}\"]\n", hash("b")),
@@ -240,6 +245,271 @@ fn times_of_a_feed_fit_each_other() {
 }
 
 #[test]
+fn a_backup_key_is_unlike_every_key_and_feed_name() {
+    let (a, b, spare) = (hash("first-key"), hash("second-key"), hash("spare-key"));
+    let (own, backup, again) = (
+        format!("keys = [\"{a}\"]"),
+        format!("backup_keys = [\"{spare}\"]"),
+        format!("\"{spare}\", \"{a}\""),
+    );
+    assert_one(
+        &format!("[feed.a]\n{own}\nbackup_keys = [{again}]\n"),
+        &["rungd.toml:4: feed.a.backup_keys[1]:", "is the key of feed \"a\" at keys[0] already"],
+    );
+    assert_one(
+        &format!("[feed.a]\n{own}\nbackup_keys = [\"{spare}\", \"{spare}\"]\n"),
+        &["feed.a.backup_keys[1]:", "is the backup key of feed \"a\" at backup_keys[0] already"],
+    );
+    assert_one(
+        &format!("[feed.a]\n{own}\n{backup}\n[feed.b]\nkeys = [\"{b}\"]\n{backup}\n"),
+        &[
+            "rungd.toml:7: feed.b.backup_keys[0]:",
+            "is the backup key of feed \"a\" at backup_keys[0] already",
+        ],
+    );
+    assert_one(
+        &format!("[feed.a]\n{own}\n{backup}\n[feed.b]\nkeys = [\"{spare}\"]\n"),
+        &["rungd.toml:6: feed.b.keys[0]:", "is the backup key of feed \"a\" at backup_keys[0] already"],
+    );
+    assert_one(
+        &format!("[feed.studio-a]\n{own}\nbackup_keys = [\"{}\"]\n", hash("studio-a")),
+        &["feed.studio-a.backup_keys[0]:", "is the hash of the feed name \"studio-a\""],
+    );
+    let found = faults(&format!("[feed.a]\n{own}\nbackup_keys = [\"hunter2-in-the-clear\"]\n"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("feed.a.backup_keys[0]: not a key hash") && !found[0].contains("hunter2"));
+    assert_one(
+        &format!("[feed.a]\n{own}\nbackup_keys = [{}]\n", vec!["\"x\""; 17].join(", ")),
+        &["feed.a.backup_keys", "has 17 items, allowed are 0 to 16"],
+    );
+}
+
+#[test]
+fn how_a_feed_goes_on_is_read() {
+    let folder = folder();
+    let (key, backup) = (hash("first-key"), hash("spare-key"));
+    let read = |lines: &str| {
+        let text = format!("worker.program = \"rungd-worker\"\n[feed.a]\nkeys = [\"{key}\"]\n{lines}");
+        assert_eq!(faults_in(&folder, &text), [""; 0], "{lines}");
+        Config::load(&folder.path().join("rungd.toml")).unwrap()
+    };
+    let config = read("");
+    let feed = &config.feeds[0];
+    assert_eq!((feed.takeover, feed.backup_return), (Takeover::SameKey, BackupReturn::AtOnce));
+    assert_eq!((feed.latency, feed.slate.as_ref()), (Latency::Standard, None));
+    assert_eq!(feed.backup_key_hashes, []);
+    assert_eq!(config.worker.hang_timeout, Duration::from_secs(4));
+
+    let config = read(&format!(
+        "backup_keys = [\"{backup}\"]\ntakeover = \"never\"\nbackup_return = \"when-backup-ends\"\nlatency = \"low\"\n"
+    ));
+    let feed = &config.feeds[0];
+    assert_eq!((feed.takeover, feed.backup_return), (Takeover::Never, BackupReturn::WhenBackupEnds));
+    assert_eq!(feed.latency, Latency::Low);
+    assert_eq!(feed.backup_key_hashes, [KeyHash::of(b"spare-key")]);
+    assert_eq!(feed.key_hashes, [KeyHash::of(b"first-key")]);
+
+    let feed = format!("[feed.a]\nkeys = [\"{key}\"]\n");
+    for (line, wanted) in [
+        ("takeover = \"always\"", "feed.a.takeover = \"always\": is none of same-key, never"),
+        ("takeover = true", "feed.a.takeover = true: is a boolean, not a word"),
+        (
+            "backup_return = \"never\"",
+            "feed.a.backup_return = \"never\": is none of at-once, when-backup-ends",
+        ),
+        ("latency = \"lowest\"", "feed.a.latency = \"lowest\": is none of standard, low"),
+        ("grace = \"61m\"", "feed.a.grace = \"61m\": is out of bounds, allowed is 0s to 1h"),
+        ("memory = \"2h\"", "feed.a.memory = \"2h\": is out of bounds, allowed is 3s to 1h"),
+        ("window = \"25h\"", "feed.a.window = \"25h\": is out of bounds, allowed is 3s to 1d"),
+    ] {
+        assert_one(&format!("{feed}{line}\n"), &[wanted]);
+    }
+}
+
+#[test]
+fn window_memory_and_grace_fit_each_other_and_the_archive() {
+    let folder = folder();
+    let text = |archive: bool, lines: &str| {
+        let key = hash("first-key");
+        format!(
+            "worker.program = \"rungd-worker\"\narchive.enabled = {archive}\n[feed.a]\nkeys = [\"{key}\"]\n{lines}\n"
+        )
+    };
+    for (archive, lines, window, memory, grace) in [
+        (true, "", 60, 60, 30),
+        (true, "window = \"24h\"", 86_400, 60, 30),
+        (true, "window = \"24h\"\nmemory = \"1h\"", 86_400, 3600, 30),
+        (true, "window = \"20s\"", 20, 20, 30),
+        (true, "window = \"20s\"\ngrace = \"1h\"", 20, 20, 3600),
+        (true, "grace = \"0s\"", 60, 60, 0),
+        (false, "", 60, 60, 30),
+        (false, "window = \"1h\"\nmemory = \"60s\"", 3600, 3600, 30),
+        (false, "window = \"20s\"", 20, 20, 20),
+        (false, "window = \"20s\"\ngrace = \"20s\"", 20, 20, 20),
+    ] {
+        assert_eq!(faults_in(&folder, &text(archive, lines)), [""; 0], "{archive} {lines}");
+        let feed = Config::load(&folder.path().join("rungd.toml")).unwrap().feeds.remove(0);
+        let wanted = (window, memory, grace);
+        let read = (feed.window.as_secs(), feed.memory.as_secs(), feed.grace.as_secs());
+        assert_eq!(read, wanted, "{archive} {lines}");
+    }
+    for (archive, lines, wanted) in [
+        (
+            false,
+            "grace = \"61s\"",
+            "feed.a.grace = \"61s\": is longer than the window of 1m, and there is no archive",
+        ),
+        (false, "window = \"61m\"", "feed.a.window = \"61m\": is over 1h, the most without an archive"),
+        (true, "memory = \"61s\"", "feed.a.memory = \"61s\": is longer than the window, which is 1m"),
+        (true, "memory = \"5s\"", "feed.a.memory = \"5s\": is under 3 segments of 2s"),
+    ] {
+        let found = faults_in(&folder, &text(archive, lines));
+        assert!(
+            matches!(found.as_slice(), [fault] if fault.contains(wanted)),
+            "{archive} {lines}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_slate_that_is_no_picture_is_a_warning_and_one_that_cannot_be_read_a_fault() {
+    let folder = folder();
+    write(&folder, "slate.png", b"\x89PNG\r\n\x1a\nand so on");
+    write(&folder, "slate.jpg", b"\xff\xd8\xff\xe0");
+    write(&folder, "slate.webp", b"RIFF\x00\x00\x00\x00WEBP");
+    write(&folder, "empty.png", "");
+    write(&folder, "large.png", b"\x89PNG\r\n\x1a\n");
+    let large = std::fs::OpenOptions::new().write(true).open(folder.path().join("large.png")).unwrap();
+    large.set_len(16_000_001).unwrap();
+    nix::unistd::mkfifo(&folder.path().join("pipe.png"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let text = |slate: &str| {
+        let key = hash("first-key");
+        format!("worker.program = \"rungd-worker\"\n[feed.a]\nkeys = [\"{key}\"]\nslate = \"{slate}\"\n")
+    };
+    for slate in ["slate.png", "slate.jpg"] {
+        assert_eq!(faults_in(&folder, &text(slate)), [""; 0]);
+        let config = Config::load(&folder.path().join("rungd.toml")).unwrap();
+        assert_eq!(config.feeds[0].slate.as_deref(), Some(folder.path().join(slate).as_path()));
+        assert_eq!(config.warnings, []);
+    }
+    for (slate, wanted) in [
+        ("slate.webp", "is neither PNG nor JPEG; the built-in card"),
+        ("empty.png", "is neither PNG nor JPEG; the built-in card"),
+        ("large.png", "has 16000001 bytes, allowed are up to 16000000; the built-in card"),
+    ] {
+        assert_eq!(faults_in(&folder, &text(slate)), [""; 0]);
+        let config = Config::load(&folder.path().join("rungd.toml")).unwrap();
+        assert_eq!(config.feeds[0].slate, None, "{slate}");
+        let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+        let wanted = format!("rungd.toml:4: feed.a.slate = \"{slate}\": {wanted}");
+        assert!(warning.to_string().contains(&wanted), "{warning}");
+    }
+    for (slate, wanted) in [
+        ("gone.png", "gone.png: No such file"),
+        ("pipe.png", "pipe.png is no file"),
+        ("conf.d", "conf.d is no file"),
+        ("", "is no path"),
+    ] {
+        let found = faults_in(&folder, &text(slate));
+        assert!(matches!(found.as_slice(), [fault] if fault.contains(wanted)), "{slate}: {found:#?}");
+    }
+}
+
+#[test]
+fn an_archive_folder_that_cannot_be_written_is_a_fault_unless_it_is_not_wanted() {
+    let folder = folder();
+    let here = folder.path();
+    write(&folder, "plain", "");
+    write(&folder, "kept/archive/old.m4s", "");
+    for locked in ["kept/archive", "locked"] {
+        std::fs::create_dir_all(here.join(locked)).unwrap();
+        std::fs::set_permissions(here.join(locked), PermissionsExt::from_mode(0o555)).unwrap();
+    }
+    for passed in ["", "kept"] {
+        std::fs::set_permissions(here.join(passed), PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let faults = |state_dir: &str, enabled: bool| {
+        write(&folder, "conf.d/00-state.toml", format!("state_dir = \"../{state_dir}\"\n"));
+        let text = format!("worker.program = \"rungd-worker\"\narchive.enabled = {enabled}\n");
+        // As somebody without root's rights, in a thread of its own: setfsuid(2) changes one thread, and where the test
+        // does not run as root, nothing.
+        std::thread::scope(|scope| {
+            let load = || {
+                write(&folder, "rungd.toml", &text);
+                let _root = nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_534));
+                Config::load(&here.join("rungd.toml")).map_or_else(|error| error.faults, |_| Vec::new())
+            };
+            scope.spawn(load).join().unwrap()
+        })
+    };
+    let at = |name: &str| here.join("conf.d/..").join(name).display().to_string();
+    for (state_dir, wanted) in [
+        ("kept", format!("{} cannot be written: Permission denied", at("kept/archive"))),
+        ("locked", format!("{} cannot be written: Permission denied", at("locked"))),
+        ("locked/a/b", format!("{} cannot be made in {}: Permission denied", at("locked/a/b"), at("locked"))),
+        ("plain/a", format!("{} cannot be made in {}: Not a directory", at("plain/a"), at("plain"))),
+    ] {
+        let found = faults(state_dir, true);
+        let [fault] = found.as_slice() else { panic!("of {state_dir}: {found:#?}") };
+        assert_eq!((fault.key.as_str(), fault.line), ("state_dir", Some(1)));
+        assert_eq!(fault.rule, format!("cannot hold the archive: {wanted}"));
+        assert_eq!(faults(state_dir, false), [], "without an archive, {state_dir}");
+    }
+    assert_eq!(faults("new/and/deep", true), []);
+    assert!(!here.join("new").exists(), "checking makes nothing");
+}
+
+#[test]
+fn a_reload_does_not_try_the_archive_in_use() {
+    let folder = folder();
+    let path = folder.path().join("rungd.toml");
+    let head = "worker.program = \"rungd-worker\"\n";
+    write(&folder, "rungd.toml", head);
+    let running = Config::load(&path).unwrap();
+    // What stands for any disk that failed after the start, and is refused to root as well.
+    write(&folder, "state/archive", "a file, no folder");
+    assert_eq!(Config::load(&path).unwrap_err().faults.len(), 1);
+    write(&folder, "rungd.toml", format!("{head}[feed.a]\nkeys = [\"{}\"]\n", hash("first-key")));
+    let (_, change) = reload(&path, &running).unwrap();
+    assert_eq!(change.feeds_added, ["a"]);
+
+    let without = Config { archive: Archive { enabled: false, ..running.archive.clone() }, ..running };
+    assert_eq!(reload(&path, &without).unwrap_err().faults.len(), 1, "an archive that is new is tried");
+}
+
+#[test]
+fn a_reload_says_when_each_key_of_a_feed_comes_into_force() {
+    let folder = folder();
+    let path = folder.path().join("rungd.toml");
+    let text = format!("worker.program = \"rungd-worker\"\n[feed.a]\nkeys = [\"{}\"]\n", hash("key-of-a"));
+    write(&folder, "rungd.toml", &text);
+    write(&folder, "slate.png", b"\x89PNG\r\n\x1a\n");
+    let running = Config::load(&path).unwrap();
+    let unchanged = FeedChange {
+        name: "a".to_owned(),
+        keys: false,
+        precedence: false,
+        title: false,
+        presentation: false,
+    };
+    let backup = format!("backup_keys = [\"{}\"]", hash("spare-key"));
+    for (line, wanted) in [
+        (backup.as_str(), FeedChange { keys: true, ..unchanged.clone() }),
+        ("takeover = \"never\"", FeedChange { precedence: true, ..unchanged.clone() }),
+        ("backup_return = \"when-backup-ends\"", FeedChange { precedence: true, ..unchanged.clone() }),
+        ("title = \"A\"", FeedChange { title: true, ..unchanged.clone() }),
+        ("grace = \"5s\"", FeedChange { presentation: true, ..unchanged.clone() }),
+        ("memory = \"20s\"", FeedChange { presentation: true, ..unchanged.clone() }),
+        ("latency = \"low\"", FeedChange { presentation: true, ..unchanged.clone() }),
+        ("slate = \"slate.png\"", FeedChange { presentation: true, ..unchanged.clone() }),
+    ] {
+        write(&folder, "rungd.toml", format!("{text}{line}\n"));
+        let (_, change) = reload(&path, &running).unwrap();
+        assert_eq!(change, ConfigChange { feeds_changed: vec![wanted], ..ConfigChange::default() }, "{line}");
+    }
+}
+
+#[test]
 fn too_many_feeds_is_one_fault() {
     let feeds: String = (0..65)
         .map(|n| format!("[feed.f{n}]\nkeys = [\"{}\"]\n", hash(&format!("key-number-{n}"))))
@@ -254,9 +524,9 @@ fn files_of_conf_d_are_laid_over_in_order_and_faults_name_them() {
     write(
         &folder,
         "conf.d/10-a.toml",
-        &format!("{}title = \"first\"\n[http]\nmax_connections = 5\n", feed("a")),
+        format!("{}title = \"first\"\n[http]\nmax_connections = 5\n", feed("a")),
     );
-    write(&folder, "conf.d/20-b.toml", &format!("{}[feed.a]\ntitle = \"second\"\n", feed("b")));
+    write(&folder, "conf.d/20-b.toml", format!("{}[feed.a]\ntitle = \"second\"\n", feed("b")));
     write(&folder, "conf.d/30-not.txt", "nonsense");
     write(&folder, "conf.d/.hidden.toml", "nonsense");
     // Relative to the file it stands in.
@@ -309,9 +579,11 @@ fn a_reload_says_what_differs_or_changes_nothing() {
     let ConfigChange { feeds_added, feeds_removed, feeds_changed, live, restart } = change;
     assert_eq!((feeds_added, feeds_removed), (vec!["c".to_owned()], vec!["b".to_owned()]));
     assert_eq!(feeds_changed.len(), 1);
-    assert!(feeds_changed[0].keys && feeds_changed[0].encoding && !feeds_changed[0].title);
+    let FeedChange { name, keys, precedence, title, presentation } = &feeds_changed[0];
+    assert_eq!(name, "a");
+    assert_eq!((*keys, *precedence, *title, *presentation), (true, false, false, true));
     assert_eq!((live, restart), (vec!["ingest.idle_timeout"], vec!["log"]));
 
-    write(&folder, "rungd.toml", &format!("{text}nonsense = 1\n"));
+    write(&folder, "rungd.toml", format!("{text}nonsense = 1\n"));
     assert_eq!(reload(&path, &running).unwrap_err().faults.len(), 1);
 }

@@ -48,10 +48,15 @@ fn load(text: &str, folder: &Path) -> Result<Config, ConfigFaults> {
     let here = folder.display().to_string();
     let mut text = text
         .replace("/etc/rungd/tls", &here)
+        .replace("/etc/rungd/slate.png", &format!("{here}/slate.png"))
         .replace("/usr/lib/rungd/rungd-worker", &format!("{here}/rungd-worker"));
     if !text.contains("\nprogram = ") {
         text = text.replace("[worker]\n", "[worker]\nprogram = \"rungd-worker\"\n");
     }
+    // The default would only do where the test's user may write there.
+    std::fs::create_dir_all(folder.join("conf.d")).unwrap();
+    std::fs::write(folder.join("conf.d/state.toml"), "state_dir = \"../state\"\n").unwrap();
+    std::fs::write(folder.join("slate.png"), b"\x89PNG\r\n\x1a\n").unwrap();
     let file = folder.join("rungd.toml");
     std::fs::write(&file, text).unwrap();
     Config::load(&file)
@@ -74,6 +79,9 @@ fn the_defaults_shown_are_the_defaults() {
     assert_eq!(examples.feeds.len(), 1);
     assert_eq!(examples.feeds[0].ladder.rungs.len(), 4);
     assert_eq!(examples.ingest.rtmps.len(), 1);
+    assert_eq!(examples.feeds[0].backup_key_hashes.len(), 1);
+    assert_eq!(examples.feeds[0].slate, Some(folder.path().join("slate.png")));
+    assert_eq!(examples.warnings, []);
 }
 
 #[test]

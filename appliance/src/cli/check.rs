@@ -1,4 +1,4 @@
-//! `rungd check-config`: all that is wrong, or what it would run.
+//! `rungd check-config`: all that is wrong, or what it would run, with warnings of what is probably not meant so.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,11 +8,15 @@ use std::path::Path;
 use media::ladder::RungRate;
 
 use super::CliError;
+use crate::config::fault::listed;
 use crate::config::quantity::written;
-use crate::config::{Archive, Config, Feed};
+use crate::config::{Archive, BackupReturn, Config, Feed, Latency, Takeover};
 
 pub(super) fn run(path: &Path) -> Result<(), CliError> {
     let config = Config::load(path)?;
+    if !config.warnings.is_empty() {
+        eprintln!("rungd: {}", listed("warning", &config.warnings));
+    }
     let text = summary(path, &config);
     std::io::stdout().write_all(text.as_bytes()).map_err(CliError::Stream)
 }
@@ -54,26 +58,39 @@ fn summary(path: &Path, config: &Config) -> String {
 }
 
 fn describe(feed: &Feed) -> String {
-    let keys = match feed.key_hashes.len() {
-        1 => "1 key".to_owned(),
-        count => format!("{count} keys"),
+    let keys = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     };
+    let own = keys(feed.key_hashes.len(), "key");
+    let backup = match (feed.backup_key_hashes.len(), feed.backup_return) {
+        (0, _) => String::new(),
+        (count, BackupReturn::AtOnce) => format!(" and {}", keys(count, "backup key")),
+        (count, BackupReturn::WhenBackupEnds) => {
+            format!(" and {} that keeps the air until it ends", keys(count, "backup key"))
+        }
+    };
+    let takeover = if feed.takeover == Takeover::Never { ", no takeover" } else { "" };
+    let latency = if feed.latency == Latency::Low { ", low latency" } else { "" };
     let rate =
         feed.frame_rate.map_or("the source's frame rate".to_owned(), |rate| format!("{rate} frames/s"));
     format!(
-        "{} ({}): {keys}, {rate}, segments of {} in chunks of {}, window {}",
+        "{} ({}): {own}{backup}{takeover}, {rate}, segments of {} in chunks of {}{latency}, window {} of which {} in \
+         memory, slate for {}",
         feed.name,
         feed.title,
         written(feed.segment_duration),
         written(feed.chunk_duration),
-        written(feed.window)
+        written(feed.window),
+        written(feed.memory),
+        written(feed.grace)
     )
 }
 
-/// What a feed's live window may take in memory: every rung at its highest rate, and sound at 320 kbit/s.
+/// What of a feed's live window is kept in memory, at most: every rung at its highest rate, and sound at 320 kbit/s.
 fn window_bytes(feed: &Feed) -> u64 {
     let video: u64 = feed.ladder.rungs.iter().map(|rung| u64::from(rung.max_bit_rate)).sum();
-    (video + 320_000) / 8 * feed.window.as_secs()
+    (video + 320_000) / 8 * feed.memory.as_secs()
 }
 
 fn archive(archive: &Archive) -> String {

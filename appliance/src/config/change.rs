@@ -25,12 +25,15 @@ pub struct ConfigChange {
 pub struct FeedChange {
     /// Its name.
     pub name: String,
-    /// Whether the keys do: they count from the next publish on, and a publisher on air stays.
+    /// Whether the keys or backup keys do: they count from the next publish on, and a publisher on air stays.
     pub keys: bool,
+    /// Whether who takes the air from whom does (takeover, backup return): from the next publish on.
+    pub precedence: bool,
     /// Whether its title does.
     pub title: bool,
-    /// Whether what is encoded does (ladder, rates, segment, chunk, window): from its next presentation on.
-    pub encoding: bool,
+    /// Whether what a presentation is made with does (ladder, rates, segment, chunk, window, memory, latency, grace,
+    /// slate): from its next presentation on.
+    pub presentation: bool,
 }
 
 impl ConfigChange {
@@ -86,24 +89,32 @@ impl FeedChange {
     fn between(old: &Feed, new: &Feed) -> Option<Self> {
         let change = Self {
             name: new.name.clone(),
-            keys: old.key_hashes != new.key_hashes,
+            keys: old.key_hashes != new.key_hashes || old.backup_key_hashes != new.backup_key_hashes,
+            precedence: old.takeover != new.takeover || old.backup_return != new.backup_return,
             title: old.title != new.title,
-            encoding: old.ladder != new.ladder
+            presentation: old.ladder != new.ladder
                 || old.frame_rate != new.frame_rate
                 || old.segment_duration != new.segment_duration
                 || old.chunk_duration != new.chunk_duration
-                || old.window != new.window,
+                || old.window != new.window
+                || old.memory != new.memory
+                || old.latency != new.latency
+                || old.grace != new.grace
+                || old.slate != new.slate,
         };
-        (change.keys || change.title || change.encoding).then_some(change)
+        (change.keys || change.precedence || change.title || change.presentation).then_some(change)
     }
 }
 
 /// Reads the configuration at `path` again and says what differs from `running`. Blocks on the disk.
 ///
+/// The archive that is in use already is not tried again: while its disk is at fault, live goes on, and feeds can come
+/// and go.
+///
 /// # Errors
 /// All that is wrong, at once; then `running` is to stay in force untouched.
 pub fn reload(path: &Path, running: &Config) -> Result<(Config, ConfigChange), ConfigFaults> {
-    let config = Config::load(path)?;
+    let config = Config::load_over(path, Some(running))?;
     let change = ConfigChange::between(running, &config);
     Ok((config, change))
 }

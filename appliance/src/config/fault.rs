@@ -36,6 +36,15 @@ impl fmt::Display for Fault {
     }
 }
 
+/// How many `faults` there are, by the word for one of them, and each on a line of its own.
+pub(crate) fn listed(word: &str, faults: &[Fault]) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        let plural = if faults.len() == 1 { "" } else { "s" };
+        write!(f, "{} {word}{plural} in the configuration", faults.len())?;
+        faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    })
+}
+
 /// All that is wrong with a configuration, in the order of files and lines. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigFaults {
@@ -45,10 +54,6 @@ pub struct ConfigFaults {
 
 impl fmt::Display for ConfigFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.faults.len() {
-            1 => f.write_str("1 fault in the configuration")?,
-            count => write!(f, "{count} faults in the configuration")?,
-        }
-        self.faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+        write!(f, "{}", listed("fault", &self.faults))
     }
 }

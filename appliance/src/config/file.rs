@@ -4,45 +4,40 @@
 //! tables are joined with those before, its other values take their place; so a feed can live in a file of its own, and
 //! an installed file can be adjusted without being edited. Relative paths are relative to the file they stand in.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::{Cadence, FrameRate};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::fault::{ConfigFaults, Fault};
-use super::key::KeyHash;
-use super::ladders;
 use super::quantity::{
-    address, bit_rate, boolean, bytes_or_unlimited, duration, duration_or_unlimited, frame_rate, integer,
-    string, text, word, written,
+    address, bit_rate, boolean, bytes_or_unlimited, duration, duration_or_unlimited, integer, string, word,
 };
-use super::tree::{Broken, Section, Source, Value, Walk};
-use super::{Archive, Config, Feed, Http, Ingest, Log, LogFormat, SourceLimits, TlsFiles, Worker};
+use super::tree::{Section, Source, Walk};
+use super::{Archive, Config, Http, Ingest, Log, LogFormat, SourceLimits, TlsFiles, Worker};
+use super::{feeds, ladders};
 
 /// Where the configuration lies where nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/rungd/rungd.toml";
 /// Where state lies where nothing else is said (FHS 3.0, 5.8).
 const DEFAULT_STATE_DIR: &str = "/var/lib/rungd";
-/// Most feeds of one appliance: twice what the largest box encodes.
-pub const MAX_FEEDS: usize = 64;
-/// Longest feed name; it stands in URLs and file names.
-const MAX_FEED_NAME: usize = 64;
-/// Keys of one feed: one in use, one coming, and some for spare encoders.
-const MAX_KEYS: usize = 16;
 /// Addresses of one listener.
 const MAX_ADDRESSES: usize = 16;
 /// Largest file read: 64 feeds with long ladders are under 200 kB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most files in `conf.d`.
 const MAX_FILES: usize = 256;
+/// Below the state folder; the store makes it.
+const ARCHIVE_FOLDER: &str = "archive";
 const WORKER_PROGRAM: &str = "rungd-worker";
 /// Any of the execute bits.
 const EXECUTABLE: u32 = 0o111;
@@ -53,11 +48,16 @@ impl Config {
     /// # Errors
     /// All that is wrong, at once.
     pub fn load(path: &Path) -> Result<Self, ConfigFaults> {
+        Self::load_over(path, None)
+    }
+
+    /// As [`Self::load`], to take the place of `running`, whose archive is in use.
+    pub(super) fn load_over(path: &Path, running: Option<&Self>) -> Result<Self, ConfigFaults> {
         let (sources, mut faults) = sources(path);
         if sources.is_empty() {
             return Err(ConfigFaults { faults });
         }
-        let config = read(&sources);
+        let config = read(&sources, running);
         if faults.is_empty() {
             return config;
         }
@@ -152,8 +152,8 @@ fn read_bounded(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
 }
 
-/// The configuration in `sources`, the first of which is the main file.
-fn read(sources: &[Source]) -> Result<Config, ConfigFaults> {
+/// The configuration in `sources`, the first of which is the main file. The archive of `running` is not tried.
+fn read(sources: &[Source], running: Option<&Config>) -> Result<Config, ConfigFaults> {
     let walk = Walk::new(sources);
     let mut top = walk.top();
     let state_dir = read_state_dir(&mut top);
@@ -167,11 +167,19 @@ fn read(sources: &[Source]) -> Result<Config, ConfigFaults> {
     http_section.finish();
     let worker = worker(top.section("worker"));
     let archive = archive(top.section("archive"));
+    let in_use = running.is_some_and(|running| running.archive.enabled && running.state_dir == state_dir);
+    if archive.enabled
+        && !in_use
+        && top.sound(&["state_dir"])
+        && let Err(rule) = writable(&state_dir).and_then(|()| writable(&state_dir.join(ARCHIVE_FOLDER)))
+    {
+        top.fault("state_dir", format!("cannot hold the archive: {rule}"));
+    }
     let ladders = ladders::read_all(&mut top);
-    let feeds = feeds(&mut top, &ladders);
+    let feeds = feeds::read_all(&mut top, &ladders, archive.enabled);
     top.finish();
     walk.faults()?;
-    Ok(Config { state_dir, log, ingest, http, worker, archive, feeds })
+    Ok(Config { state_dir, log, ingest, http, worker, archive, feeds, warnings: walk.warnings() })
 }
 
 fn log(mut section: Section<'_>) -> Log {
@@ -291,7 +299,9 @@ fn worker(mut section: Section<'_>) -> Worker {
     let worker = Worker {
         program,
         start_timeout: seconds(&mut section, "start_timeout", 1, 120, 10),
-        hang_timeout: seconds(&mut section, "hang_timeout", 1, 300, 10),
+        // Three segments of the default length are 6 s, and players hold about as much: what is left of it after a
+        // hang is for the new worker to start and to be fed the group of pictures kept.
+        hang_timeout: seconds(&mut section, "hang_timeout", 1, 300, 4),
         finish_timeout: seconds(&mut section, "finish_timeout", 1, 300, 10),
     };
     section.finish();
@@ -311,104 +321,35 @@ fn archive(mut section: Section<'_>) -> Archive {
     archive
 }
 
-fn feeds(top: &mut Section<'_>, ladders: &BTreeMap<String, Option<media::Ladder>>) -> Vec<Feed> {
-    let mut sections = top.named("feed");
-    if sections.len() > MAX_FEEDS {
-        top.fault(
-            "feed",
-            Broken::secret(format!("has {} feeds, allowed are up to {MAX_FEEDS}", sections.len())),
-        );
-        sections.truncate(MAX_FEEDS);
-    }
-    let public: Vec<(KeyHash, String)> =
-        sections.iter().map(|(name, _)| (KeyHash::of(name.as_bytes()), name.clone())).collect();
-    let mut taken: Vec<(KeyHash, String)> = Vec::new();
-    let mut feeds = Vec::with_capacity(sections.len());
-    for (name, mut section) in sections {
-        if let Err(rule) = ladders::check_name(&name, MAX_FEED_NAME) {
-            section.fault_whole(format!("the name {rule}"));
-        }
-        let key_hashes = keys(&mut section, &name, &public, &mut taken);
-        let feed = feed(&mut section, name, key_hashes, ladders);
-        section.finish();
-        feeds.extend(feed);
-    }
-    feeds
-}
-
-fn keys(
-    section: &mut Section<'_>,
-    feed: &str,
-    public: &[(KeyHash, String)],
-    taken: &mut Vec<(KeyHash, String)>,
-) -> Vec<KeyHash> {
-    if !section.has("keys") {
-        section.fault(
-            "keys",
-            format!("missing: 1 to {MAX_KEYS} hashes of stream keys, as \"rungd keys\" prints them"),
-        );
-    }
-    let hash = |value: &Value| match value {
-        Value::String(text) => text.parse::<KeyHash>().map_err(|error| Broken::secret(error.to_string())),
-        other => Err(Broken::secret(format!("is {}, not the hash of a stream key in quotes", other.kind()))),
+/// Whether the folder at `path` can be written, or be made where it is not there yet. Makes nothing.
+///
+/// Asks with the rights that files are opened with (faccessat(2), `AT_EACCESS`). A file system that is mounted read-only
+/// is refused to root as well (access(2), `EROFS`).
+fn writable(path: &Path) -> Result<(), String> {
+    let refused = |at: &Path, error: Errno| {
+        Err(match at == path {
+            true => format!("{} cannot be written: {}", path.display(), error.desc()),
+            false => format!("{} cannot be made in {}: {}", path.display(), at.display(), error.desc()),
+        })
     };
-    let hashes = section.list("keys", 1..=MAX_KEYS, "key hashes", hash).unwrap_or_default();
-    if !section.sound(&["keys"]) {
-        return hashes;
-    }
-    for (index, hash) in hashes.iter().enumerate() {
-        if let Some((_, name)) = public.iter().find(|(name, _)| name == hash) {
-            let rule = format!("is the hash of the feed name \"{name}\", which stands in every viewer's URL");
-            section.fault_item("keys", index, Broken::secret(rule));
-        }
-        match taken.iter().find(|(other, _)| other == hash) {
-            Some((_, other)) => {
-                let rule = format!("is the key of feed \"{other}\" already; a key belongs to one feed, once");
-                section.fault_item("keys", index, Broken::secret(rule));
+    for at in path.ancestors() {
+        // The last ancestor of a relative path is empty, and stands for the current folder.
+        let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+        match fs::metadata(at) {
+            Ok(found) if !found.is_dir() => return refused(at, Errno::ENOTDIR),
+            Ok(_) => {
+                let wish = AccessFlags::W_OK | AccessFlags::X_OK;
+                return faccessat(AT_FDCWD, at, wish, AtFlags::AT_EACCESS)
+                    .or_else(|error| refused(at, error));
             }
-            None => taken.push((hash.clone(), feed.to_owned())),
+            // Below something that is no folder: that is found on the way up.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(error) => {
+                return refused(at, error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw));
+            }
         }
     }
-    hashes
-}
-
-fn feed(
-    section: &mut Section<'_>,
-    name: String,
-    key_hashes: Vec<KeyHash>,
-    ladders: &BTreeMap<String, Option<media::Ladder>>,
-) -> Option<Feed> {
-    let title = section.get("title", text(120)).unwrap_or_else(|| name.clone());
-    let ladder = ladders::of_feed(section, ladders);
-    let frame_rate: Option<FrameRate> = section.get("frame_rate", frame_rate);
-    let segments = Duration::from_secs(1)..=Duration::from_secs(10);
-    let segment_duration = section.get("segment", duration(segments)).unwrap_or(Duration::from_secs(2));
-    let chunks = Duration::from_millis(100)..=Duration::from_secs(10);
-    let chunk_duration = section.get("chunk", duration(chunks)).unwrap_or(Duration::from_millis(500));
-    let windows = Duration::from_secs(3)..=Duration::from_secs(3600);
-    let window = section.get("window", duration(windows)).unwrap_or(Duration::from_secs(60));
-    if section.sound(&["segment", "chunk"]) && chunk_duration > segment_duration {
-        let rule = format!("is longer than a segment, which is {}", written(segment_duration));
-        section.fault("chunk", rule);
-    }
-    if section.sound(&["segment", "window"]) && window < segment_duration * 3 {
-        let rule = format!("is under 3 segments of {}, with which players stall", written(segment_duration));
-        section.fault("window", rule);
-    }
-    if let Some(rate) = frame_rate.filter(|_| section.sound(&["segment", "chunk"])) {
-        let real = Cadence::new(rate, segment_duration, chunk_duration).segment_duration().to_duration();
-        if real > segment_duration * 3 / 2 {
-            let rule = format!(
-                "makes segments of {} where {} is aimed at: segments hold a whole number of frames and of 90 kHz ticks; \
-                 use a standard rate",
-                written(real),
-                written(segment_duration)
-            );
-            section.fault("frame_rate", rule);
-        }
-    }
-    let ladder = ladder?;
-    Some(Feed { name, title, key_hashes, ladder, frame_rate, segment_duration, chunk_duration, window })
+    Ok(())
 }
 
 /// A length of time in whole seconds of `least` to `most`, by default `default`.

@@ -116,6 +116,17 @@ pub(super) fn text(longest: usize) -> impl Fn(&Value) -> Result<String, Broken> 
     }
 }
 
+/// What one of a closed list of words stands for.
+pub(super) fn choice<T: Copy>(choices: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Result<T, Broken> {
+    move |value| {
+        let text = string(value, "a word")?;
+        choices.iter().find(|(word, _)| *word == text).map(|(_, meant)| *meant).ok_or_else(|| {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            format!("is none of {}", words.join(", ")).into()
+        })
+    }
+}
+
 /// One of a closed list of words.
 pub(super) fn word(allowed: &'static [&'static str]) -> impl Fn(&Value) -> Result<String, Broken> {
     move |value| {

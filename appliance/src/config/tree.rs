@@ -187,6 +187,7 @@ pub(super) struct Walk<'a> {
     sources: &'a [Source],
     root: Table,
     faults: RefCell<Vec<(Place, Fault)>>,
+    warnings: RefCell<Vec<(Place, Fault)>>,
     /// Places where the syntax is broken already: what is recovered there is not the operator's intent.
     unparsed: BTreeSet<Place>,
 }
@@ -194,8 +195,13 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Parses the sources and lays each over the ones before it.
     pub(super) fn new(sources: &'a [Source]) -> Self {
-        let mut walk =
-            Self { sources, root: Table::new(), faults: RefCell::default(), unparsed: BTreeSet::new() };
+        let mut walk = Self {
+            sources,
+            root: Table::new(),
+            faults: RefCell::default(),
+            warnings: RefCell::default(),
+            unparsed: BTreeSet::new(),
+        };
         for (index, source) in sources.iter().enumerate() {
             let lines = Lines::new(index, &source.text);
             let (table, errors) = DeTable::parse_recoverable(&source.text);
@@ -233,9 +239,20 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What is to be warned of, in the order of files and lines.
+    pub(super) fn warnings(&self) -> Vec<Fault> {
+        let mut warnings = self.warnings.borrow().clone();
+        warnings.sort_by_key(|(place, _)| *place);
+        warnings.into_iter().map(|(_, warning)| warning).collect()
+    }
+
     fn add(&self, place: Place, key: String, value: Option<String>, rule: String) {
+        self.faults.borrow_mut().push((place, self.told(place, key, value, rule)));
+    }
+
+    fn told(&self, place: Place, key: String, value: Option<String>, rule: String) -> Fault {
         let file = self.sources.get(place.source).map(|source| source.file.clone()).unwrap_or_default();
-        self.faults.borrow_mut().push((place, Fault { file, line: Some(place.line), key, value, rule }));
+        Fault { file, line: Some(place.line), key, value, rule }
     }
 
     fn folder(&self, place: Place) -> &Path {
@@ -386,6 +403,14 @@ impl<'w> Section<'w> {
                 self.walk.add(self.place, self.at(key), None, rule.into().rule);
             }
         }
+    }
+
+    /// Warns of `key`, whose value is then as good as absent; nothing is refused for it.
+    pub(super) fn warn(&self, key: &'static str, rule: impl Into<String>) {
+        let node = self.table.and_then(|table| table.get(key));
+        let place = node.map_or(self.place, |node| node.place);
+        let warning = self.walk.told(place, self.at(key), node.map(|node| node.value.shown()), rule.into());
+        self.walk.warnings.borrow_mut().push((place, warning));
     }
 
     /// Faults item `index` of the list `key`.
