@@ -2,8 +2,13 @@
 //!
 //! Frame `j` of a presentation stands at `j * samples_per_frame / sample_rate`: audio is counted, not stamped, since
 //! its stamps are rounded to milliseconds and only its sample count is exact. The line follows the count and watches
-//! how far the stamps are from it. A steady distance over the tolerance is corrected by whole frames, silent ones put
-//! in or frames left out; a great one at once.
+//! how far the stamps are from it. A steady distance over the tolerance is corrected by whole frames, put in or left
+//! out; a great one at once.
+//!
+//! A steady distance is a clock's drift, and its correction is one frame every minute or two. It is made where it is heard
+//! least: from a little before the tolerance on, the line looks out for a frame that took few bits, which is a quiet
+//! one. What is put in is the frame before once more, a dent in the sound being plainer than a repeat; where a frame may
+//! be coded by its difference from the one before (HE-AAC's spectral bands), and in a gap, it is silence.
 
 mod silence;
 
@@ -23,6 +28,19 @@ const LONG_FRAME_SLACK: Duration = Duration::from_millis(10);
 const AT_ONCE: Duration = Duration::from_millis(120);
 /// Frames in a row that must be away, all to one side, before a smaller distance is corrected.
 const STEADY_FRAMES: u32 = 8;
+/// How much closer than the tolerance a distance may be corrected, at a quiet frame: at 200 ppm there are 40 s to find one.
+const QUIET_MARGIN: Duration = Duration::from_millis(8);
+/// Frames in a row that must be away before a distance within the tolerance is corrected: a second.
+const STEADY_FRAMES_FOR_QUIET: u32 = 48;
+/// A frame is quiet that has no more than this share of the mean payload.
+const QUIET_DIVISOR: u64 = 2;
+/// The mean payload is that of so many frames, more or less: one and a half seconds.
+const MEAN_FRAMES: u64 = 64;
+/// Highest rate of a core coder, in samples a second, that encoders put spectral band replication on without saying so
+/// in the configuration (ISO/IEC 14496-3, 1.6.5): it doubles the rate, and 48 kHz is what comes out at most.
+const MAX_SBR_CORE_RATE: u32 = 24_000;
+/// The object type of AAC-LC (ISO/IEC 14496-3, table 1.17).
+const AAC_LC: u8 = 2;
 /// Longest silence put in by one call, in seconds.
 pub const MAX_FILL_SECONDS: u64 = 10;
 /// Frames beyond [`MAX_FILL_SECONDS`], one after the other, before they are believed.
@@ -46,7 +64,7 @@ pub struct LineFrame {
     pub index: u64,
     /// A raw AAC frame.
     pub payload: Bytes,
-    /// Whether it is silence that was put in.
+    /// Whether it is silence that was put in. A frame put in again is not.
     pub silence: bool,
 }
 
@@ -55,6 +73,8 @@ pub struct LineFrame {
 pub struct AudioLineCounters {
     /// Silent frames put in.
     pub silent: u64,
+    /// Frames put in again, to make up for drift.
+    pub repeated: u64,
     /// Frames left out, because their time was out already.
     pub dropped: u64,
     /// Frames left out because they stand more than [`MAX_FILL_SECONDS`] ahead.
@@ -72,11 +92,34 @@ pub struct AudioLine {
     silence: Bytes,
     next: u64,
     running: bool,
-    /// Frames in a row that were away to one side, and the least distance among them, in samples.
+    /// The frame before, where it may be put in again.
+    repeatable: bool,
+    last: Option<Bytes>,
+    /// Mean payload of late, in 1/64 byte; zero before there is one.
+    mean_payload: u64,
+    /// Frames in a row that were away to one side by more than the tolerance, and the least distance among them, in
+    /// samples.
     away: (u32, i64),
+    /// Frames in a row that were away to one side by nearly so much (negative: before).
+    nearly_away: i64,
     to_drop: u64,
     beyond_in_a_row: u32,
     counters: AudioLineCounters,
+}
+
+/// What a frame's distance from the count asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Correction {
+    None,
+    /// So many frames, of a gap or an overlap.
+    Gap(i64),
+    /// So many frames, nearly always one, of a clock that runs fast or slow.
+    Drift(i64),
+}
+
+/// Bytes of a payload, in 1/64, so that a mean keeps its fractions.
+fn fixed(payload: &Bytes) -> u64 {
+    u64::try_from(payload.len()).unwrap_or(u64::MAX / 128).min(1 << 32) * MEAN_FRAMES
 }
 
 impl AudioLine {
@@ -94,7 +137,11 @@ impl AudioLine {
             silence,
             next: first_index,
             running: false,
+            repeatable: params.object_type == AAC_LC && params.sample_rate > MAX_SBR_CORE_RATE,
+            last: None,
+            mean_payload: 0,
             away: (0, 0),
+            nearly_away: 0,
             to_drop: 0,
             beyond_in_a_row: 0,
             counters: AudioLineCounters::default(),
@@ -149,19 +196,27 @@ impl AudioLine {
             return Vec::new();
         }
         self.to_drop = 0;
-        let frames = (away.abs() + per_frame / 2) / per_frame;
-        let correct = match self.running {
+        let correction = match self.running {
             // The first frame goes where it is nearest.
-            false => frames,
-            true => self.correction(away),
+            false => Correction::Gap((away.abs() + per_frame / 2) / per_frame),
+            true => self.correction(away, self.is_quiet(&payload)),
         };
-        if correct > 0 && away < 0 {
-            self.to_drop = u64::try_from(correct - 1).unwrap_or(0);
+        self.note_payload(&payload);
+        let frames = match correction {
+            Correction::None => 0,
+            Correction::Gap(frames) | Correction::Drift(frames) => u64::try_from(frames).unwrap_or(0),
+        };
+        if frames > 0 && away < 0 {
+            self.to_drop = frames - 1;
             self.counters.dropped += 1;
             return Vec::new();
         }
         self.running = true;
-        let mut out = self.silent(u64::try_from(correct).unwrap_or(0));
+        let mut out = match (correction, self.last.take()) {
+            (Correction::Drift(1), Some(last)) => self.again(last),
+            _ => self.silent(frames),
+        };
+        self.last = self.repeatable.then(|| payload.clone());
         out.push(LineFrame { index: self.next, payload, silence: false });
         self.next = self.next.saturating_add(1);
         out
@@ -177,23 +232,34 @@ impl AudioLine {
             // Whatever comes next finds its place afresh.
             self.running = false;
             self.to_drop = 0;
-            self.away = (0, 0);
+            self.settle();
+            self.last = None;
         }
         self.silent(count.min(self.max_fill()))
     }
 
-    /// By how many frames to correct now, for a frame that stands `away` samples behind the count (negative: before).
-    fn correction(&mut self, away: i64) -> i64 {
+    /// What to correct now, for a frame that stands `away` samples behind the count (negative: before).
+    fn correction(&mut self, away: i64, quiet: bool) -> Correction {
         let per_frame = i64::from(self.samples_per_frame);
         let in_frames = |away: i64| (away.abs() + per_frame / 2) / per_frame;
         if away.abs() >= self.samples(AT_ONCE).max(2 * per_frame) {
-            self.away = (0, 0);
-            return in_frames(away);
+            self.settle();
+            return Correction::Gap(in_frames(away));
         }
         let tolerance = self.samples(TOLERANCE).max(per_frame / 2 + self.samples(LONG_FRAME_SLACK));
+        let nearly = away.abs() > tolerance - self.samples(QUIET_MARGIN);
+        self.nearly_away = match nearly {
+            true if self.nearly_away.signum() == away.signum() => self.nearly_away + away.signum(),
+            true => away.signum(),
+            false => 0,
+        };
+        if quiet && self.nearly_away.unsigned_abs() >= u64::from(STEADY_FRAMES_FOR_QUIET) {
+            self.settle();
+            return Correction::Drift(1);
+        }
         if away.abs() <= tolerance {
             self.away = (0, 0);
-            return 0;
+            return Correction::None;
         }
         let (seen, least) = self.away;
         self.away = match seen > 0 && least.signum() == away.signum() {
@@ -201,11 +267,35 @@ impl AudioLine {
             false => (1, away),
         };
         if self.away.0 < STEADY_FRAMES {
-            return 0;
+            return Correction::None;
         }
         let least = self.away.1;
+        self.settle();
+        Correction::Drift(in_frames(least).max(1))
+    }
+
+    const fn settle(&mut self) {
         self.away = (0, 0);
-        in_frames(least).max(1)
+        self.nearly_away = 0;
+    }
+
+    /// Whether the frame took few bits, for this stream.
+    fn is_quiet(&self, payload: &Bytes) -> bool {
+        self.mean_payload > 0 && fixed(payload) <= self.mean_payload / QUIET_DIVISOR
+    }
+
+    fn note_payload(&mut self, payload: &Bytes) {
+        self.mean_payload = match self.mean_payload {
+            0 => fixed(payload),
+            mean => mean - mean / MEAN_FRAMES + fixed(payload) / MEAN_FRAMES,
+        };
+    }
+
+    fn again(&mut self, payload: Bytes) -> Vec<LineFrame> {
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        self.counters.repeated += 1;
+        vec![LineFrame { index, payload, silence: false }]
     }
 
     fn silent(&mut self, count: u64) -> Vec<LineFrame> {

@@ -114,8 +114,13 @@ struct Outcome {
     ppm: Option<f64>,
 }
 
+/// `count / rate` seconds, in nanoseconds, without a wider integer: this runs tens of millions of times.
+fn seconds(count: i64, rate: i64) -> i64 {
+    count / rate * NANOS + count % rate * NANOS / rate
+}
+
 fn nanos(time: MediaTime) -> i64 {
-    i64::try_from(i128::from(time.ticks()) * i128::from(NANOS) / i128::from(time.scale().get())).unwrap()
+    seconds(time.ticks(), i64::from(time.scale().get()))
 }
 
 impl Simulation {
@@ -138,18 +143,14 @@ impl Simulation {
         });
         let mut picker = FramePicker::new(cadence, 0);
         let mut line = AudioLine::new(&audio, 0).unwrap();
-        let payload = Bytes::from_static(&[0; 300]);
+        // Four seconds of talk, one of pause.
+        let payloads = [300, 300, 300, 300, 60].map(|size| Bytes::from(vec![0; size]));
 
         // Both by the source's clock, of which this is the wall's time.
-        let wall = |source: i64| {
-            i64::try_from(i128::from(source) * 1_000_000 / i128::from(1_000_000 + ppm)).unwrap()
-        };
-        let picture_at = |k: i64| {
-            i64::try_from(i128::from(k) * i128::from(d) * i128::from(NANOS) / i128::from(n)).unwrap()
-        };
-        let sound_at = |k: i64| {
-            i64::try_from(i128::from(k) * 1024 * i128::from(NANOS) / i128::from(sample_rate)).unwrap()
-        };
+        let wall = |source: i64| source - source * ppm / (1_000_000 + ppm);
+        let (n, d) = (i64::from(n), i64::from(d));
+        let picture_at = |k: i64| seconds(k * d, n);
+        let sound_at = |k: i64| seconds(k * 1024, i64::from(sample_rate));
         let end = i64::try_from(length.as_nanos()).unwrap();
         let (mut pictures, mut sounds) = (0i64, 0i64);
         let mut events = 0;
@@ -179,6 +180,7 @@ impl Simulation {
                     off.0 = Some(nanos(cadence.time_of(frame)) - captured);
                 }
             } else {
+                let payload = &payloads[usize::try_from(sounds / 47 % 5).unwrap()];
                 sounds += 1;
                 let placed = timeline.place(now, Track::Audio, stamp);
                 events += u64::from(placed.event.is_some());
@@ -195,7 +197,7 @@ impl Simulation {
         Outcome {
             repeated: picker.counters().repeated,
             dropped: picker.counters().dropped,
-            put_in: line.counters().silent,
+            put_in: line.counters().silent + line.counters().repeated,
             left_out: line.counters().dropped,
             corrections: timeline.counters().drift_corrections,
             events,

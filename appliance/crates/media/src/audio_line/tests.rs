@@ -82,11 +82,92 @@ fn drift_is_corrected_a_frame_at_a_time_and_stays_in_sync() {
             }
         }
         // 21 minutes of 300 ppm are 384 ms: 18 frames of 21.3 ms.
-        let AudioLineCounters { silent, dropped, .. } = line.counters();
-        let (one, other) = if ppm > 0 { (silent, dropped) } else { (dropped, silent) };
+        let AudioLineCounters { silent, repeated, dropped, .. } = line.counters();
+        let (one, other) = if ppm > 0 { (repeated, dropped) } else { (dropped, repeated) };
+        assert_eq!(silent, 0, "{ppm} ppm");
         assert!((16..=19).contains(&one), "{ppm} ppm: {one}");
         assert_eq!(other, 0, "{ppm} ppm");
         assert!(worst < 40_000, "{ppm} ppm: sound {worst} us from the picture");
+    }
+}
+
+/// What a line puts out for 500 s of 200 ppm whose frames are quiet where `is_quiet(number)`: the numbers of the frames
+/// before which one was put in or left out.
+fn corrected_at(params: &AudioParams, ppm: i64, is_quiet: impl Fn(i64) -> bool) -> (AudioLine, Vec<i64>) {
+    let mut line = AudioLine::new(params, 0).unwrap();
+    let (loud, quiet) = (Bytes::from(vec![1; 400]), Bytes::from(vec![2; 100]));
+    let rate = i64::from(params.sample_rate);
+    let mut corrected = Vec::new();
+    for k in 0..500 * rate / 1024 {
+        let millis = (k * 1024 * 1_000_000 / rate) * (1_000_000 + ppm) / 1_000_000_000;
+        let payload = if is_quiet(k) { quiet.clone() } else { loud.clone() };
+        let out = line.frame(MediaTime::from_millis(millis), payload);
+        if out.len() != 1 {
+            corrected.push(k);
+        }
+    }
+    (line, corrected)
+}
+
+#[test]
+fn drift_is_corrected_at_quiet_frames_where_there_are_any() {
+    for ppm in [200, -200] {
+        // A pause of three frames every ten seconds.
+        let is_quiet = |k: i64| k % 470 < 3;
+        let (_, corrected) = corrected_at(&params(48_000, 2, 1024), ppm, is_quiet);
+        assert_eq!(corrected.len(), 4, "{corrected:?}");
+        assert!(corrected.iter().all(|&k| is_quiet(k)), "{corrected:?}");
+        // And all the same where there are none.
+        let (_, corrected) = corrected_at(&params(48_000, 2, 1024), ppm, |_| false);
+        assert!((3..=4).contains(&corrected.len()), "{corrected:?}");
+    }
+}
+
+#[test]
+fn what_is_put_in_is_the_frame_before_where_frames_stand_alone() {
+    let (line, _) = corrected_at(&params(44_100, 2, 1024), 200, |_| false);
+    assert_eq!((line.counters().silent, line.counters().repeated), (0, 4));
+    let he_aac = AudioParams { object_type: 5, ..params(24_000, 2, 1024) };
+    for params in [he_aac, params(24_000, 2, 1024)] {
+        let (line, _) = corrected_at(&params, 200, |_| false);
+        assert_eq!((line.counters().silent, line.counters().repeated), (2, 0));
+    }
+    // A gap is silence in any case.
+    let mut line = line;
+    let next = line.time_of(line.next_index()).plus(MediaTime::from_millis(500));
+    assert!(line.frame(next, Bytes::new()).iter().rev().skip(1).all(|frame| frame.silence));
+}
+
+/// A feed that nobody publishes to for half a minute, ticked every 100 ms; then another line goes on where the first
+/// ended, as after a restart, for a publisher with another phase.
+#[test]
+fn a_grace_period_is_filled_and_a_new_line_goes_on() {
+    for rate in [48_000, 44_100] {
+        let mut line = AudioLine::new(&params(rate, 2, 1024), 0).unwrap();
+        run(&mut line, 500, |millis, _| millis);
+        let mut due = 500;
+        for millis in (10_000..=40_000).step_by(100) {
+            let time = MediaTime::from_millis(millis);
+            for frame in line.fill_to(time) {
+                assert_eq!((frame.index, frame.silence), (due, true));
+                due += 1;
+            }
+            let end = line.time_of(line.next_index());
+            let behind = time.minus(end).ticks_at(line.scale);
+            assert!((0..1024).contains(&behind) || end > time && due == 500, "{rate}: {behind} at {millis}");
+        }
+
+        let mut next = AudioLine::new(&params(rate, 2, 1024), due).unwrap();
+        let from = next.first_index_from(MediaTime::from_millis(40_000));
+        assert!((due..=due + 1).contains(&from) && next.time_of(from) >= MediaTime::from_millis(40_000));
+        // The old session's last words are out of time; the first of the new may leave a gap.
+        assert!(next.frame(MediaTime::from_millis(39_000), Bytes::new()).is_empty());
+        let out = next.frame(MediaTime::from_millis(40_055), Bytes::from_static(b"x"));
+        assert_eq!(out.first().map(|frame| frame.index), Some(due));
+        let last = out.last().unwrap();
+        assert_eq!((&last.payload[..], last.silence), (&b"x"[..], false));
+        let off = next.time_of(last.index).ticks_at(Timescale::MILLIS) - 40_055;
+        assert!(off.abs() <= 12, "{rate}: {off}");
     }
 }
 
