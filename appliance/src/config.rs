@@ -22,6 +22,7 @@ use media::{FrameRate, Ladder};
 pub use change::{ConfigChange, FeedChange, reload};
 pub use fault::{ConfigFaults, Fault};
 pub use key::{KeyHash, StreamKey};
+pub use media::Latency;
 pub use runtime::RuntimeFile;
 
 /// A validated configuration.
@@ -207,14 +208,4 @@ pub enum BackupReturn {
     AtOnce,
     /// Once the backup has stopped, so that an encoder that comes and goes does not take the programme with it.
     WhenBackupEnds,
-}
-
-/// How far behind the source viewers play.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Latency {
-    /// By whole segments, with the encoder's look-ahead and B-frames: the best picture for its bits.
-    #[default]
-    Standard,
-    /// By chunks, as LL-DASH and LL-HLS, encoded without look-ahead and B-frames.
-    Low,
 }
