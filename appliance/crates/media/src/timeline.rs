@@ -17,7 +17,8 @@
 //!
 //! Calling contract:
 //! 1. [`Timeline::anchor`] with the first key frame of a publish session (or the first audio frame where there is no
-//!    video); without it the first unit placed is the anchor.
+//!    video); without it the first unit placed is the anchor. For a publisher that returns, [`Timeline::return_at`] says
+//!    where, and [`Timeline::set_nominal`] takes its frame lengths.
 //! 2. [`Timeline::place`] for each unit as it arrives, in the order of arrival. `now` never decreases.
 //! 3. [`Timeline::filled_to`] whenever frames were put out for a source that was silent.
 //! 4. After [`TimelineEvent::Lead`], stop reading from the source until wall time has caught up.

@@ -11,7 +11,7 @@ pub struct TimelineConfig {
     pub audio_frame: Duration,
     /// Longest step, either way, that is taken as it is.
     pub max_step: Duration,
-    /// Longest time ahead of wall time before [`TimelineEvent::Lead`].
+    /// Longest time ahead of wall time before [`Lead`](super::TimelineEvent::Lead).
     pub max_lead: Duration,
     /// Longest time behind wall time...
     pub max_lateness: Duration,

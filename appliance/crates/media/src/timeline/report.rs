@@ -52,7 +52,7 @@ pub struct Placed {
     pub event: Option<TimelineEvent>,
 }
 
-/// Running totals of a [`Timeline`].
+/// Running totals of a [`Timeline`](super::Timeline).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TimelineCounters {
     /// Stamps that wrapped at 2^32 ms.
