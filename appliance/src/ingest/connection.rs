@@ -258,6 +258,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
                 }
                 Event::PublishEnded(how) => {
                     debug!(peer = %self.peer, ?how, "unpublished");
+                    // It may publish again, in as long as it had for the first time.
+                    self.handshaken = clock::now();
                     self.release();
                     Ok(())
                 }
