@@ -199,6 +199,5 @@ fn quoted(text: &str) -> String {
     let text: String = text.chars().filter(|c| *c != '"' && !c.is_control()).collect();
     format!("\"{text}\"")
 }
-
 #[cfg(test)]
 mod tests;

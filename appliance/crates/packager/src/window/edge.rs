@@ -165,3 +165,89 @@ fn total(start: MediaTime, parts: &[Part]) -> MediaTime {
     let zero = MediaTime::new(0, start.scale());
     parts.iter().fold(zero, |sum, part| sum.plus(part.duration))
 }
+
+#[cfg(test)]
+mod tests {
+    use media::Timescale;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chunk(start: i64, duration: i64, bytes: u64) -> Chunk {
+        let time = |ticks| MediaTime::new(ticks, Timescale::VIDEO);
+        Chunk { parts: Vec::new(), start: time(start), duration: time(duration), independent: false, bytes }
+    }
+
+    #[test]
+    fn what_comes_late_or_out_of_order_changes_nothing() {
+        let mut edge = LiveEdge::new(Duration::from_secs(2));
+        edge.push(SegmentNumber(3), &chunk(0, 10, 7));
+        edge.push(SegmentNumber(2), &chunk(0, 10, 7));
+        edge.complete(SegmentNumber(2));
+        assert_eq!(edge.open().map(|open| (open.number, open.parts.len())), Some((SegmentNumber(3), 1)));
+        edge.complete(SegmentNumber(3));
+        edge.push(SegmentNumber(3), &chunk(10, 10, 7));
+        assert_eq!((edge.open(), edge.whole().count()), (None, 1));
+        assert_eq!(edge.find(SegmentNumber(3), 1), FoundPart::Not);
+        assert_eq!(edge.find(SegmentNumber(4), 0), FoundPart::Next);
+        assert_eq!(edge.find(SegmentNumber(4), 1), FoundPart::Not);
+        assert_eq!(edge.find(SegmentNumber(5), 0), FoundPart::Not);
+    }
+
+    #[test]
+    fn a_hole_forgets_what_is_before_it() {
+        let mut edge = LiveEdge::new(Duration::from_secs(2));
+        for number in [1, 2, 4] {
+            edge.push(SegmentNumber(number), &chunk(0, 10, 7));
+            edge.complete(SegmentNumber(number));
+        }
+        assert_eq!(edge.whole().map(|parts| parts.number.0).collect::<Vec<_>>(), [4]);
+        // 5 never becomes whole.
+        edge.push(SegmentNumber(5), &chunk(0, 10, 7));
+        edge.push(SegmentNumber(6), &chunk(0, 10, 7));
+        assert_eq!(edge.whole().count(), 0);
+        edge.end();
+        assert_eq!(edge, LiveEdge { kept: edge.kept, ..LiveEdge::default() });
+    }
+
+    #[test]
+    fn parts_are_kept_for_six_target_durations() {
+        for (millis, kept) in [(2000, 7), (2002, 7), (500, 13), (1000, 7), (6000, 7)] {
+            assert_eq!(LiveEdge::new(Duration::from_millis(millis)).kept, kept, "{millis} ms");
+        }
+    }
+
+    proptest! {
+        /// Whatever comes: segments follow on each other, parts lie side by side, and memory is bounded.
+        #[test]
+        fn parts_are_accounted_for(
+            steps in prop::collection::vec((0u64..3, 1i64..50_000, 1u64..100_000, 0u8..4), 0..200),
+        ) {
+            let mut edge = LiveEdge::new(Duration::from_secs(1));
+            let (mut number, mut at) = (1, 0);
+            for (jump, duration, bytes, what) in steps {
+                number += if what == 3 { jump } else { 0 };
+                edge.push(SegmentNumber(number), &chunk(at, duration, bytes));
+                at += duration;
+                if what == 0 {
+                    edge.complete(SegmentNumber(number));
+                    number += 1;
+                }
+                let numbers: Vec<_> =
+                    edge.whole().map(|whole| whole.number.0).chain(edge.open().map(|open| open.number.0)).collect();
+                prop_assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+                prop_assert!(numbers.len() <= edge.kept + 1);
+                let lists = edge.whole().map(|whole| &whole.parts[..]).chain(edge.open().map(|open| &open.parts[..]));
+                for parts in lists {
+                    prop_assert_eq!(parts.first().map(|part| part.offset), Some(0));
+                    let joined = |pair: &[Part]| pair[0].offset + pair[0].bytes == pair[1].offset;
+                    prop_assert!(parts.windows(2).all(joined));
+                }
+                for whole in edge.whole() {
+                    let sum: i64 = whole.parts.iter().map(|part| part.duration.ticks()).sum();
+                    prop_assert_eq!(whole.duration().ticks(), sum);
+                }
+            }
+        }
+    }
+}
