@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::config;
@@ -25,6 +26,8 @@ use crate::feed::status::{FeedStatus, PublisherStatus};
 
 /// Units waiting between a publisher's socket and its feed: about a second; behind it TCP holds the encoder back.
 const INPUT_QUEUE: usize = 128;
+/// KiB of them: a second and more of the highest bit rate that the configuration allows.
+const INPUT_QUEUE_KIB: u32 = 32 * 1024;
 
 /// Why a publish is refused. The text goes to the encoder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +69,8 @@ pub struct Feeds {
 #[derive(Debug)]
 struct Shared {
     feeds: RwLock<BTreeMap<String, Entry>>,
+    /// Tasks of feeds that were removed, until they have put out what was left.
+    leaving: Mutex<Vec<(String, JoinHandle<()>)>>,
     parts: task::Parts,
     stopping: watch::Sender<bool>,
 }
@@ -73,8 +78,7 @@ struct Shared {
 #[derive(Debug)]
 struct Entry {
     feed: Arc<Feed>,
-    task: tokio::task::JoinHandle<()>,
-    publishers: mpsc::Sender<Publisher>,
+    task: JoinHandle<()>,
     removed: watch::Sender<bool>,
 }
 
@@ -86,9 +90,36 @@ pub struct Feed {
     /// Its last published status.
     pub status: ArcSwap<FeedStatus>,
     publisher: Mutex<Option<PublisherStatus>>,
+    /// Who was admitted, and waits for what is left of the publisher before to be put out.
+    waiting: Mutex<Option<Publisher>>,
+    joined: Notify,
 }
 
 impl Feed {
+    fn new(config: &config::Feed) -> Self {
+        Self {
+            config: ArcSwap::from_pointee(config.clone()),
+            status: ArcSwap::from_pointee(task::idle_status(config)),
+            publisher: Mutex::new(None),
+            waiting: Mutex::new(None),
+            joined: Notify::new(),
+        }
+    }
+
+    /// The publisher that waits, as soon as there is one that has not gone again.
+    async fn next_publisher(&self) -> Publisher {
+        loop {
+            match self.take_waiting() {
+                Some(publisher) if !publisher.dismiss.is_closed() => return publisher,
+                _ => self.joined.notified().await,
+            }
+        }
+    }
+
+    fn take_waiting(&self) -> Option<Publisher> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn publisher(&self) -> MutexGuard<'_, Option<PublisherStatus>> {
         self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,16 +131,25 @@ pub struct Publisher {
     /// Who it is.
     pub who: PublisherStatus,
     /// Its media; ends when the publisher has gone.
-    pub inputs: mpsc::Receiver<Input>,
+    pub inputs: mpsc::Receiver<Queued>,
     /// Ends the publish, with a sentence for the encoder.
     pub dismiss: watch::Sender<Option<String>>,
+}
+
+/// Media on its way from a publisher to its feed.
+#[derive(Debug)]
+pub struct Queued {
+    /// The media.
+    pub input: Input,
+    _room: OwnedSemaphorePermit,
 }
 
 /// Ingest's end of a publish. Dropping it ends the publish and frees the feed.
 #[derive(Debug)]
 pub struct Claim {
     feed: Arc<Feed>,
-    inputs: mpsc::Sender<Input>,
+    inputs: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
     dismissed: watch::Receiver<Option<String>>,
 }
 
@@ -123,7 +163,10 @@ impl Claim {
     /// Hands media to the feed; waits while its queue is full, so that the socket is not read meanwhile. False when the
     /// feed takes no more.
     pub async fn send(&self, input: Input) -> bool {
-        self.inputs.send(input).await.is_ok()
+        let kib = input.payload_bytes().div_ceil(1024);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX).clamp(1, INPUT_QUEUE_KIB);
+        let Ok(room) = self.room.clone().acquire_many_owned(kib).await else { return false };
+        self.inputs.send(Queued { input, _room: room }).await.is_ok()
     }
 
     /// Waits until the feed ends the publish, and gives the sentence for the encoder.
@@ -146,7 +189,12 @@ impl Feeds {
     /// Starts the tasks of the configured feeds.
     #[must_use]
     pub fn start(feeds: &[config::Feed], parts: task::Parts) -> Self {
-        let shared = Shared { feeds: RwLock::default(), parts, stopping: watch::Sender::new(false) };
+        let shared = Shared {
+            feeds: RwLock::default(),
+            leaving: Mutex::default(),
+            parts,
+            stopping: watch::Sender::new(false),
+        };
         let this = Self { shared: Arc::new(shared) };
         this.apply(feeds);
         this
@@ -156,14 +204,15 @@ impl Feeds {
     /// their next presentation (keys at once).
     pub fn apply(&self, feeds: &[config::Feed]) {
         let mut running = self.shared.feeds.write().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|name, entry| {
-            let kept = feeds.iter().any(|feed| feed.name == *name);
-            if !kept {
-                info!(feed = name, "feed removed");
-                entry.removed.send_replace(true);
-            }
-            kept
-        });
+        let removed = running.extract_if(.., |name, _| !feeds.iter().any(|feed| feed.name == *name));
+        let mut leaving = self.shared.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.retain(|(_, task)| !task.is_finished());
+        for (name, entry) in removed {
+            info!(feed = name, "feed removed");
+            entry.removed.send_replace(true);
+            leaving.push((name, entry.task));
+        }
+        drop(leaving);
         for config in feeds {
             match running.get(&config.name) {
                 Some(entry) => entry.feed.config.store(Arc::new(config.clone())),
@@ -175,21 +224,15 @@ impl Feeds {
     }
 
     fn start_one(&self, config: &config::Feed) -> Entry {
-        let feed = Arc::new(Feed {
-            config: ArcSwap::from_pointee(config.clone()),
-            status: ArcSwap::from_pointee(task::idle_status(config)),
-            publisher: Mutex::new(None),
-        });
-        let (publishers, joins) = mpsc::channel(1);
+        let feed = Arc::new(Feed::new(config));
         let removed = watch::Sender::new(false);
         let task = task::Task {
             feed: feed.clone(),
             parts: self.shared.parts.clone(),
-            joins,
             stopping: self.shared.stopping.subscribe(),
             removed: removed.subscribe(),
         };
-        Entry { feed, task: tokio::spawn(task.run()), publishers, removed }
+        Entry { feed, task: tokio::spawn(task.run()), removed }
     }
 
     /// Claims the feed that `key` belongs to, for `who`.
@@ -197,10 +240,11 @@ impl Feeds {
     /// # Errors
     /// The refusal, to be sent before the publish is accepted.
     pub fn admit(&self, key: &[u8], who: PublisherStatus) -> Result<Claim, Refusal> {
+        // Under the lock, so that a feed that stops finds whoever came before.
+        let feeds = self.shared.feeds.read().unwrap_or_else(PoisonError::into_inner);
         if *self.shared.stopping.borrow() {
             return Err(Refusal::Stopping);
         }
-        let feeds = self.shared.feeds.read().unwrap_or_else(PoisonError::into_inner);
         // Every hash of every feed is compared, so that time tells nothing of which one matched.
         let hash = config::KeyHash::of(key);
         let mut found = None;
@@ -222,13 +266,12 @@ impl Feeds {
         let (inputs, from_socket) = mpsc::channel(INPUT_QUEUE);
         let (dismiss, dismissed) = watch::channel(None);
         let joining = Publisher { who: who.clone(), inputs: from_socket, dismiss };
-        // A publisher whose predecessor is still being put out waits in the queue of one.
-        entry.publishers.try_send(joining).map_err(|_| Refusal::Busy {
-            feed: entry.feed.config.load().name.clone(),
-            by: "another encoder".to_owned(),
-        })?;
+        // Nobody publishes, so one that still waits has gone again, and gives its place up.
+        *entry.feed.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(joining);
+        entry.feed.joined.notify_one();
         *publisher = Some(who);
-        Ok(Claim { feed: entry.feed.clone(), inputs, dismissed })
+        let room = Arc::new(Semaphore::new(usize::try_from(INPUT_QUEUE_KIB).unwrap_or(usize::MAX)));
+        Ok(Claim { feed: entry.feed.clone(), inputs, room, dismissed })
     }
 
     /// Every feed's status, by name in order.
@@ -240,12 +283,26 @@ impl Feeds {
 
     /// Ends every publish, and waits until what is left is put out and the presentations are closed.
     pub async fn stop(&self) {
-        self.shared.stopping.send_replace(true);
-        let entries = std::mem::take(&mut *self.shared.feeds.write().unwrap_or_else(PoisonError::into_inner));
-        for (name, entry) in entries {
-            if let Err(fault) = entry.task.await {
-                tracing::error!(feed = name, %fault, "feed task failed");
-            }
+        let (running, leaving) = {
+            let mut running = self.shared.feeds.write().unwrap_or_else(PoisonError::into_inner);
+            self.shared.stopping.send_replace(true);
+            let mut leaving = self.shared.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut *running), std::mem::take(&mut *leaving))
+        };
+        for (name, entry) in running {
+            finished(&name, entry.task).await;
+        }
+        for (name, task) in leaving {
+            finished(&name, task).await;
         }
     }
 }
+
+async fn finished(feed: &str, task: JoinHandle<()>) {
+    if let Err(fault) = task.await {
+        tracing::error!(feed, %fault, "feed task failed");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -42,3 +42,15 @@ pub enum Input {
         codec: String,
     },
 }
+
+impl Input {
+    /// Bytes of media or of a record in it.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::VideoConfiguration { record, .. } | Self::AudioConfiguration(record) => record.len(),
+            Self::Video { payload, .. } | Self::Audio { payload, .. } => payload.len(),
+            Self::Hints(_) | Self::Unsupported { .. } => 0,
+        }
+    }
+}

@@ -8,15 +8,14 @@ use packager::segmenter::Packaged;
 use packager::track::{TrackMedia, TrackSpec};
 use packager::window::WindowTrackKind;
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use worker_protocol::ToWorker;
 
 use crate::clock;
 use crate::config;
 use crate::feed::presentation::{Action, Opening, Presentation};
-use crate::feed::source::Input;
 use crate::feed::status::{FeedState, FeedStatus, PublisherStatus, RungStatus, SourceStatus, WorkerStatus};
-use crate::feed::{Feed, Publisher, metrics};
+use crate::feed::{Feed, Queued, metrics};
 use crate::store::{self, NewPresentation, NewTrack, Store};
 use crate::supervisor::{self, Worker, WorkerEvent};
 
@@ -50,7 +49,6 @@ impl std::fmt::Debug for Parts {
 pub(super) struct Task {
     pub(super) feed: Arc<Feed>,
     pub(super) parts: Parts,
-    pub(super) joins: mpsc::Receiver<Publisher>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) removed: watch::Receiver<bool>,
 }
@@ -77,11 +75,11 @@ impl Task {
     pub(super) async fn run(mut self) {
         loop {
             let publisher = tokio::select! {
-                joined = self.joins.recv() => joined,
+                joined = self.feed.next_publisher() => Some(joined),
                 _ = self.stopping.wait_for(|stop| *stop) => None,
                 _ = self.removed.wait_for(|gone| *gone) => None,
             };
-            let Some(publisher) = publisher else { return };
+            let Some(publisher) = publisher else { break };
             let config = self.feed.config.load_full();
             self.parts.metrics.publish(&config.name);
             info!(
@@ -92,21 +90,33 @@ impl Task {
             );
             let programme = Programme {
                 presentation: Presentation::new(config.clone(), self.parts.limits.clone()),
-                config,
+                config: config.clone(),
                 feed: self.feed.clone(),
                 parts: self.parts.clone(),
-                who: publisher.who.clone(),
-                dismiss: publisher.dismiss.clone(),
+                who: publisher.who,
+                inputs: publisher.inputs,
+                dismiss: publisher.dismiss,
                 id: None,
                 worker: None,
                 worker_build: String::new(),
                 recording: None,
+                failure: None,
                 shedding: false,
                 closed: false,
                 ending: false,
             };
-            programme.run(publisher.inputs, self.stopping.clone(), self.removed.clone()).await;
+            let run = programme.run(self.stopping.clone(), self.removed.clone());
+            // In a task of its own, so that a fault of ours in one presentation is not the end of its feed.
+            if let Err(fault) = tokio::spawn(run).await {
+                error!(feed = config.name, %fault, "presentation failed");
+                let problem = Some("an internal fault ended the presentation; see the log".to_owned());
+                let status = FeedStatus { problem, ..idle_status(&config) };
+                self.parts.metrics.show(&self.feed.status.load(), &status);
+                self.feed.status.store(Arc::new(status));
+            }
         }
+        // One that still waits is told by this.
+        drop(self.feed.take_waiting());
     }
 }
 
@@ -117,23 +127,23 @@ struct Programme {
     feed: Arc<Feed>,
     parts: Parts,
     who: PublisherStatus,
+    inputs: mpsc::Receiver<Queued>,
     dismiss: watch::Sender<Option<String>>,
     id: Option<String>,
     worker: Option<Worker>,
     worker_build: String,
     recording: Option<store::Presentation>,
+    /// What went wrong around the presentation.
+    failure: Option<String>,
+    /// Whether pictures are left out until the next key frame.
     shedding: bool,
-    closed: bool,
+    /// Nothing more of the source is taken.
     ending: bool,
+    closed: bool,
 }
 
 impl Programme {
-    async fn run(
-        mut self,
-        mut inputs: mpsc::Receiver<Input>,
-        mut stopping: watch::Receiver<bool>,
-        mut removed: watch::Receiver<bool>,
-    ) {
+    async fn run(mut self, mut stopping: watch::Receiver<bool>, mut removed: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut until_status = 0;
@@ -141,9 +151,9 @@ impl Programme {
             // A source ahead of wall time is not read; its queue fills, and TCP holds the encoder back.
             let reading = !self.ending && !self.presentation.is_ahead(clock::both());
             tokio::select! {
-                input = inputs.recv(), if reading => match input {
-                    Some(input) => {
-                        let actions = self.presentation.input(clock::both(), input);
+                queued = self.inputs.recv(), if reading => match queued {
+                    Some(queued) => {
+                        let actions = self.presentation.input(clock::both(), queued.input);
                         self.act(actions);
                     }
                     None => self.end("the publisher has gone"),
@@ -171,11 +181,18 @@ impl Programme {
     }
 
     fn end(&mut self, why: &str) {
-        self.ending = true;
         info!(feed = self.config.name, why, "publish ends");
+        self.take_no_more();
         let actions = self.presentation.publisher_gone();
         self.act(actions);
         self.publish_status();
+    }
+
+    /// A publisher that waits for room in the queue is freed by this, and hears that it is dismissed.
+    fn take_no_more(&mut self) {
+        self.ending = true;
+        self.inputs.close();
+        while self.inputs.try_recv().is_ok() {}
     }
 
     fn worker_event(&mut self, event: WorkerEvent) {
@@ -213,6 +230,7 @@ impl Programme {
                 Action::Dismiss(reason) => {
                     warn!(feed = self.config.name, reason, "publish dismissed");
                     self.dismiss.send_replace(Some(reason));
+                    self.take_no_more();
                 }
                 Action::Close => self.closed = true,
             }
@@ -233,30 +251,30 @@ impl Programme {
     /// and a decoder can make nothing of what follows a missing picture.
     fn send(&mut self, message: ToWorker, payload: Bytes) {
         let Some(worker) = &self.worker else { return };
-        if let ToWorker::Video { key, .. } = &message {
-            if self.shedding && !key {
-                return self.parts.metrics.shed(&self.config.name);
+        match &message {
+            ToWorker::Video { key, .. } => {
+                if self.shedding && !key {
+                    return self.parts.metrics.shed(&self.config.name);
+                }
+                let was_shedding =
+                    std::mem::replace(&mut self.shedding, worker.send(message, payload).is_err());
+                if self.shedding {
+                    self.parts.metrics.shed(&self.config.name);
+                }
+                if self.shedding && !was_shedding {
+                    warn!(
+                        feed = self.config.name,
+                        "the worker is behind; pictures are shed up to the next key frame"
+                    );
+                }
             }
-            self.shedding = worker.send(message, payload).is_err();
-            if self.shedding {
-                self.parts.metrics.shed(&self.config.name);
-                warn!(
-                    feed = self.config.name,
-                    "the worker is behind; pictures are shed up to the next key frame"
-                );
+            // The next one says all that this one does.
+            ToWorker::FillTo { .. } => drop(worker.send(message, payload)),
+            _ => {
+                if worker.send(message, payload).is_err() {
+                    self.worker_event(WorkerEvent::Ended(supervisor::Death::Behind));
+                }
             }
-            return;
-        }
-        let must_arrive = matches!(message, ToWorker::Finish | ToWorker::VideoConfiguration { .. });
-        if worker.send(message, payload).is_err() && must_arrive {
-            warn!(
-                feed = self.config.name,
-                "the worker is too far behind to be told of a change; it is ended"
-            );
-            let death = supervisor::Death::Hung(self.parts.worker.hang_timeout);
-            self.worker = None;
-            let actions = self.presentation.worker_ended(&death);
-            self.act(actions);
         }
     }
 
@@ -288,8 +306,13 @@ impl Programme {
     fn fail(&mut self, fault: &dyn std::fmt::Display) {
         let reason = format!("the appliance cannot take the feed: {fault}");
         warn!(feed = self.config.name, reason, "presentation fails");
-        self.dismiss.send_replace(Some(reason));
+        self.dismiss.send_replace(Some(reason.clone()));
+        self.failure = Some(reason);
         self.closed = true;
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.failure.clone().or_else(|| self.presentation.problem().map(str::to_owned))
     }
 
     fn close(mut self) {
@@ -302,14 +325,13 @@ impl Programme {
         self.dismiss.send_if_modified(|reason| {
             let silent = reason.is_none();
             if silent {
-                *reason =
-                    Some(self.presentation.problem().unwrap_or("the presentation has ended").to_owned());
+                *reason = Some(self.problem().unwrap_or_else(|| "the presentation has ended".to_owned()));
             }
             silent
         });
         let status = FeedStatus {
             presentation: self.id.clone(),
-            problem: self.presentation.problem().map(str::to_owned),
+            problem: self.problem(),
             ..idle_status(&self.config)
         };
         self.parts.metrics.show(&self.feed.status.load(), &status);
@@ -328,12 +350,12 @@ impl Programme {
         let mut status = FeedStatus {
             state,
             presentation: self.id.clone(),
-            publisher: Some(self.who.clone()),
+            publisher: (!self.dismiss.is_closed()).then(|| self.who.clone()),
             worker: self
                 .worker
                 .as_ref()
                 .map(|worker| WorkerStatus { pid: worker.pid(), build: self.worker_build.clone() }),
-            problem: self.presentation.problem().map(str::to_owned),
+            problem: self.problem(),
             ..idle_status(&self.config)
         };
         if let Some(facts) = facts {
