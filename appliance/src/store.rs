@@ -8,21 +8,29 @@
 //! ```
 //!
 //! - [`Store::begin`] opens a presentation of a feed; its writer is the [`Presentation`] handed out, its readers hold
-//!   a [`PresentationView`]. A segment is listed once it is whole on every track.
-//! - The archive ([`archive`]) follows behind. It never holds the feed up: where it fails it says so
-//!   ([`Store::archive_health`]) and live goes on.
+//!   a [`PresentationView`]. A segment is listed once it is whole on every track and, where there is an archive, kept
+//!   there: what was listed outlives the daemon.
+//! - The archive ([`archive`]) never holds the feed up: where it does not answer within a fraction of a second it says
+//!   so ([`Store::archive_health`]) and live goes on without it.
+//! - Memory holds the newest part of the window, the archive the rest; one list stands before both.
+//! - What an earlier run left without an end is interrupted: it answers at its live URL until its feed goes on with it
+//!   ([`Store::resume`]) or ends it ([`Store::close_interrupted`]).
 //! - A replay is listed once it is on disk and in the catalogue.
 
 pub mod archive;
 mod catalogue;
+mod info;
+mod interrupted;
+mod listing;
 mod live;
 mod metrics;
 pub mod name;
+mod presentation;
 mod replay;
 mod segment;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -31,34 +39,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::{Cadence, MediaTime, SegmentNumber, Timescale};
-use packager::cmaf::Chunk;
+use media::{Cadence, SegmentNumber, Timescale};
 use packager::wall_clock::rfc3339;
 use packager::window::{Window, WindowTrackKind};
 use prometheus::Registry;
-use serde::Serialize;
 use tokio::task;
 use tracing::warn;
 
 pub use self::archive::{ArchiveError, ArchiveHealth};
 pub use self::catalogue::CatalogueError;
+pub use self::info::PresentationInfo;
+pub use self::interrupted::{Interrupted, InterruptedTrack};
 pub use self::name::{FeedName, InvalidName, PresentationId, TrackName};
+pub use self::presentation::Presentation;
 pub use self::replay::{Replay, Stored};
-pub use self::segment::{Complete, Discarded, Segment, SegmentReader};
-pub use self::view::PresentationView;
+pub use self::segment::{Complete, Discarded, Segment, SegmentChunk, SegmentReader};
+pub use self::view::{OpenSegment, PresentationView, Progress};
 
 use self::archive::backend::ArchiveBackend;
 use self::archive::local::LocalDisk;
-use self::archive::{Archive, Job, Retention};
-use self::catalogue::{Catalogue, KindRecord, Listed, PresentationRecord, TrackRecord};
+use self::archive::{Archive, Job, Kept, Key, Retention};
+use self::catalogue::{Catalogue, KindRecord, PresentationRecord, TrackRecord};
+use self::listing::Listing;
 use self::metrics::Metrics;
 use self::replay::Replays;
+use self::view::Keeping;
 use crate::{clock, config};
 
 /// The catalogue's file in the state folder.
 const CATALOGUE: &str = "catalogue.sqlite";
 /// The archive's folder in the state folder.
 const ARCHIVE: &str = "archive";
+
+/// How much of a window is kept in memory where nobody said: what viewers near the live edge read, and what bridges a
+/// disk in trouble.
+pub const DEFAULT_MEMORY: Duration = Duration::from_secs(60);
 
 /// What may go wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +135,20 @@ pub enum StoreError {
         /// Which id.
         id: PresentationId,
     },
+    /// The presentation was gone on with or ended meanwhile.
+    #[error("presentation {id} of feed {feed} is not interrupted")]
+    NotInterrupted {
+        /// Which feed.
+        feed: FeedName,
+        /// Which id.
+        id: PresentationId,
+    },
+    /// The thread that lists cannot be started.
+    #[error("thread of the live list cannot be started")]
+    Thread {
+        /// Why.
+        source: io::Error,
+    },
     /// A metric is registered twice: two stores share one registry.
     #[error("metrics of the store cannot be registered")]
     Metrics {
@@ -149,8 +178,17 @@ pub struct NewPresentation {
     pub availability_start_unix_millis: u64,
     /// Its grid.
     pub cadence: Cadence,
-    /// How far back viewers may seek while it is live; this much is kept in memory.
+    /// How far back viewers may seek while it is live.
     pub window: Duration,
+    /// How much of the window is kept in memory, the newest; the rest is read from the archive. Without an archive all
+    /// of the window is in memory. See [`DEFAULT_MEMORY`].
+    pub memory: Duration,
+    /// How far behind real time viewers are meant to be, in low latency; none for the standard, in which nothing is
+    /// announced before it is whole.
+    pub target_latency: Option<Duration>,
+    /// What the feed wants to know when it goes on with this presentation after the daemon died; the store does not
+    /// look into it. See [`Presentation::note_resume`].
+    pub resume: Vec<u8>,
     /// Video rungs, best first, then audio.
     pub tracks: Vec<NewTrack>,
 }
@@ -172,35 +210,6 @@ pub struct NewTrack {
     pub nominal_bit_rate: u64,
 }
 
-/// What the outside may know of a presentation: an entry of `/api/v1/presentations`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PresentationInfo {
-    /// Whose it is.
-    pub feed: String,
-    /// Its id.
-    pub id: String,
-    /// What people call it.
-    pub title: String,
-    /// Whether more is coming.
-    pub live: bool,
-    /// Whether it can be had from the archive.
-    pub archived: bool,
-    /// Wall time of its beginning, in milliseconds since 1970.
-    pub availability_start_unix_millis: u64,
-    /// Wall time of its end, likewise.
-    pub ended_unix_millis: Option<u64>,
-    /// How long what is archived lasts; of what is in memory only where nothing is archived.
-    pub duration_millis: u64,
-    /// Its size, likewise.
-    pub bytes: u64,
-    /// Path of its DASH manifest.
-    pub dash_url: String,
-    /// Path of its HLS master playlist.
-    pub hls_url: String,
-    /// The names of its tracks.
-    pub tracks: Vec<String>,
-}
-
 /// Where a media object was found.
 pub enum Media {
     /// An initialization segment in memory.
@@ -213,15 +222,20 @@ pub enum Media {
 
 struct Shared {
     current: Mutex<BTreeMap<FeedName, Arc<PresentationView>>>,
-    archive: Option<Archive>,
+    /// Of `current`: what nobody has decided on yet.
+    interrupted: Mutex<BTreeMap<FeedName, Interrupted>>,
+    /// Every id that was ever begun and is not forgotten, so that nobody has to wait for a disk to know.
+    taken: Mutex<BTreeSet<Key>>,
+    archive: Option<(Archive, Listing)>,
     replays: Option<Arc<Replays>>,
     metrics: Metrics,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(archive) = &self.archive {
+        if let Some((archive, listing)) = &self.archive {
             archive.stop_soon();
+            listing.stop();
         }
     }
 }
@@ -272,22 +286,37 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let lock = lock(catalogue)?;
         let mut writing = Catalogue::open(catalogue)?;
-        archive::recover(backend.as_ref(), &mut writing)?;
+        let recovered = archive::recover(backend.as_ref(), &mut writing)?;
         let replays = Replays::open(catalogue, backend.clone())?;
         let retention = Retention { max_age: archive.max_age, max_bytes: archive.max_bytes };
         let metrics = Metrics::register(registry)?;
-        let archive = Archive::start(backend, writing, lock, retention, metrics.clone())?;
-        Ok(Self::assemble(Some((archive, replays)), metrics))
+        let listing = Listing::start().map_err(|source| StoreError::Thread { source })?;
+        let archive =
+            Archive::start(backend, writing, lock, (retention, recovered.unchecked), metrics.clone())?;
+        let store = Self::assemble(Some(((archive, listing), replays)), metrics);
+        store.take_up(&recovered.interrupted)?;
+        Ok(store)
     }
 
-    fn assemble(archive: Option<(Archive, Replays)>, metrics: Metrics) -> Self {
+    fn assemble(archive: Option<((Archive, Listing), Replays)>, metrics: Metrics) -> Self {
         let (archive, replays) = archive.unzip();
-        let shared = Shared { current: Mutex::default(), archive, replays: replays.map(Arc::new), metrics };
+        let shared = Shared {
+            current: Mutex::default(),
+            interrupted: Mutex::default(),
+            taken: Mutex::default(),
+            archive,
+            replays: replays.map(Arc::new),
+            metrics,
+        };
         Self { shared: Arc::new(shared) }
     }
 
+    fn keeping(&self) -> Keeping {
+        Keeping { metrics: self.shared.metrics.clone(), archive: self.shared.archive.clone() }
+    }
+
     fn current(&self) -> MutexGuard<'_, BTreeMap<FeedName, Arc<PresentationView>>> {
-        self.shared.current.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(&self.shared.current)
     }
 
     /// Begins a presentation, which takes the feed's live URL. The one before it is ended, if it was not, and is from
@@ -295,8 +324,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where a name cannot be one, two tracks share one, or the feed has had this id. Blocks for one look into the
-    /// catalogue.
+    /// Where a name cannot be one, two tracks share one, or the feed has had this id. Waits for no disk.
     pub fn begin(&self, new: NewPresentation) -> Result<Presentation, StoreError> {
         let now_unix_millis = clock::unix_millis();
         let (feed, id) = (FeedName::new(&new.feed)?, PresentationId::new(&new.id)?);
@@ -308,12 +336,7 @@ impl Store {
         if names.is_empty() || distinct.len() != names.len() {
             return Err(StoreError::Tracks { id, tracks: names.len(), names: distinct.len() });
         }
-        let in_memory = self.current().get(&feed).is_some_and(|view| *view.id() == id);
-        let archived = match &self.shared.replays {
-            Some(replays) => replays.find(&feed, &id)?.is_some(),
-            None => false,
-        };
-        if in_memory || archived {
+        if !unpoisoned(&self.shared.taken).insert((feed.clone(), id.clone())) {
             return Err(StoreError::Taken { feed, id });
         }
         let inits: Vec<Bytes> = new.tracks.iter().map(|track| track.init.clone()).collect();
@@ -323,15 +346,22 @@ impl Store {
             title: new.title,
             availability_start_unix_millis: new.availability_start_unix_millis,
             cadence: new.cadence,
+            window: new.window,
+            memory: new.memory,
+            target_latency: new.target_latency,
             tracks: new.tracks.into_iter().map(TrackRecord::from).collect(),
         };
-        let view = PresentationView::new(record.clone(), names, inits.clone(), new.window, now_unix_millis);
-        let view = Arc::new(view);
-        if let Some(archive) = &self.shared.archive {
-            archive.submit(&view.key(), Job::Begin { record, inits });
+        let view =
+            PresentationView::new(record.clone(), names, inits.clone(), self.keeping(), now_unix_millis);
+        if let Some((archive, _)) = &self.shared.archive {
+            let key = view.key();
+            archive.open_lane(&key, record.tracks.len(), None, kept(&view));
+            archive.submit(&key, Job::Begin { record, inits, resume: new.resume });
         }
+        let interrupted = unpoisoned(&self.shared.interrupted).remove(&feed);
         if let Some(before) = self.current().insert(feed, view.clone()) {
-            self.shared.end(&before, now_unix_millis);
+            let ended = interrupted.map_or(now_unix_millis, |before| before.last_end_unix_millis());
+            self.shared.end(&before, ended);
             before.release();
         }
         Ok(Presentation { view, store: self.clone() })
@@ -363,7 +393,7 @@ impl Store {
         };
         let mut infos: Vec<PresentationInfo> = archived
             .iter()
-            .filter(|listed| !listed.duration.is_zero())
+            .filter(|listed| !listed.duration().is_zero())
             .map(PresentationInfo::of_listed)
             .collect();
         for view in
@@ -384,7 +414,7 @@ impl Store {
     /// How the archive is doing; none where there is none.
     #[must_use]
     pub fn archive_health(&self) -> Option<ArchiveHealth> {
-        self.shared.archive.as_ref().map(Archive::health)
+        self.shared.archive.as_ref().map(|(archive, _)| archive.health())
     }
 
     /// A presentation in the archive.
@@ -408,13 +438,22 @@ impl Store {
         replay: &Replay,
         media_base: &str,
     ) -> Result<Option<Window>, StoreError> {
-        let Some(replays) = self.shared.replays.clone() else { return Ok(None) };
-        let (replay, media_base) = (replay.clone(), media_base.to_owned());
-        Ok(Some(task::spawn_blocking(move || replays.window(&replay, &media_base)).await??))
+        self.stretch(replay, media_base, false).await
     }
 
-    /// What a manifest at a feed's live URL is written from: the window in memory, and once the presentation has
-    /// ended and is archived, all of it.
+    async fn stretch(
+        &self,
+        replay: &Replay,
+        media_base: &str,
+        newest: bool,
+    ) -> Result<Option<Window>, StoreError> {
+        let Some(replays) = self.shared.replays.clone() else { return Ok(None) };
+        let (replay, media_base) = (replay.clone(), media_base.to_owned());
+        Ok(Some(task::spawn_blocking(move || replays.window(&replay, &media_base, newest)).await??))
+    }
+
+    /// What a manifest at a feed's live URL is written from: its window, and once the presentation has ended and is
+    /// archived, all of it from the last hole on, if that reaches back at least as far.
     ///
     /// # Errors
     ///
@@ -422,8 +461,8 @@ impl Store {
     pub async fn live_window(&self, view: &PresentationView, media_base: &str) -> Result<Window, StoreError> {
         if view.is_settled()
             && let Some(replay) = self.replay(view.feed(), view.id()).await?
-            && let Some(window) = self.replay_window(&replay, media_base).await?
-            && window.tracks.iter().all(|track| !track.segments.is_empty())
+            && let Some(window) = self.stretch(&replay, media_base, true).await?
+            && reaches_as_far(&window, view.listed())
         {
             return Ok(window);
         }
@@ -463,14 +502,17 @@ impl Store {
         .await?
     }
 
-    /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`.
+    /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`. What is interrupted stays
+    /// so.
     pub async fn shutdown(&self, timeout: Duration) {
         let now_unix_millis = clock::unix_millis();
         let views: Vec<_> = self.current().values().cloned().collect();
         for view in views {
-            self.shared.end(&view, now_unix_millis);
+            if !unpoisoned(&self.shared.interrupted).contains_key(view.feed()) {
+                self.shared.end(&view, now_unix_millis);
+            }
         }
-        let Some(archive) = self.shared.archive.clone() else { return };
+        let Some((archive, _)) = self.shared.archive.clone() else { return };
         let deadline = clock::now() + timeout;
         if let Err(error) = task::spawn_blocking(move || archive.stop(deadline)).await {
             warn!(%error, "archive was not waited for");
@@ -486,108 +528,53 @@ impl fmt::Debug for Store {
 }
 
 impl Shared {
-    fn end(&self, view: &Arc<PresentationView>, now_unix_millis: u64) {
-        if !view.end(now_unix_millis, &self.metrics) {
+    fn end(&self, view: &Arc<PresentationView>, ended_unix_millis: u64) {
+        if !view.close(ended_unix_millis) {
             return;
         }
-        if let Some(archive) = &self.archive {
+        if let Some((archive, _)) = &self.archive {
             let settled = view.clone();
             let settled = Box::new(move || settled.settle());
-            archive.submit(&view.key(), Job::End { ended_unix_millis: now_unix_millis, settled });
+            archive.submit(&view.key(), Job::End { ended_unix_millis, settled });
         }
     }
 }
 
-/// The writer of one presentation. Dropped, it ends it.
-#[derive(Debug)]
-pub struct Presentation {
-    view: Arc<PresentationView>,
-    store: Store,
+/// What the archive calls for each number that it has; it does not keep the view.
+fn kept(view: &Arc<PresentationView>) -> Kept {
+    let view = Arc::downgrade(view);
+    Arc::new(move |number| {
+        if let Some(view) = view.upgrade() {
+            view.kept(number);
+        }
+    })
 }
 
-impl Presentation {
-    /// What viewers see of it.
-    #[must_use]
-    pub fn view(&self) -> &Arc<PresentationView> {
-        &self.view
-    }
-
-    /// Appends a chunk to a segment, which it opens where it is new. Numbers of a track only grow; a chunk for a
-    /// segment that is whole or gone is dropped and counted.
-    pub fn push(&self, track: usize, segment: SegmentNumber, chunk: Chunk) {
-        self.view.push(track, segment, chunk, &self.store.shared.metrics);
-    }
-
-    /// Says that a segment is whole. It is listed once it is on every track.
-    pub fn complete(&self, track: usize, segment: SegmentNumber, start: MediaTime, duration: MediaTime) {
-        let shared = &self.store.shared;
-        let now_unix_millis = clock::unix_millis();
-        let archive = shared.archive.as_ref();
-        self.view.complete(track, segment, (start, duration), now_unix_millis, archive, &shared.metrics);
-    }
-
-    /// Ends it: a segment that is not whole is dropped, the manifest turns static in place.
-    pub fn end(self, now_unix_millis: u64) {
-        self.store.shared.end(&self.view, now_unix_millis);
-    }
+/// Whether a window lists what was listed, on every track.
+fn reaches_as_far(window: &Window, listed: Option<(SegmentNumber, SegmentNumber)>) -> bool {
+    window.tracks.iter().all(|track| {
+        let (first, last) = (track.segments.first(), track.segments.last());
+        match (first, last, listed) {
+            (Some(first), Some(last), Some(listed)) => first.number <= listed.0 && last.number >= listed.1,
+            (first, _, None) => first.is_some(),
+            (_, _, Some(_)) => false,
+        }
+    })
 }
 
-impl Drop for Presentation {
-    fn drop(&mut self) {
-        self.store.shared.end(&self.view, clock::unix_millis());
-    }
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<NewTrack> for TrackRecord {
     fn from(track: NewTrack) -> Self {
         Self {
             kind: KindRecord::from(&track.kind),
+            init_crc32: Some(crc32fast::hash(&track.init)),
             name: track.name,
             codecs: track.codecs,
             timescale: track.timescale,
             nominal_bit_rate: track.nominal_bit_rate,
-        }
-    }
-}
-
-impl PresentationInfo {
-    fn of_listed(listed: &Listed) -> Self {
-        let (feed, id) = (listed.record.feed.to_string(), listed.record.id.to_string());
-        Self {
-            title: listed.record.title.clone(),
-            live: false,
-            archived: true,
-            availability_start_unix_millis: listed.record.availability_start_unix_millis,
-            ended_unix_millis: listed.ended_unix_millis,
-            duration_millis: u64::try_from(listed.duration.as_millis()).unwrap_or(u64::MAX),
-            bytes: listed.bytes,
-            dash_url: format!("/replay/{feed}/{id}/manifest.mpd"),
-            hls_url: format!("/replay/{feed}/{id}/master.m3u8"),
-            tracks: listed.record.tracks.iter().map(|track| track.name.clone()).collect(),
-            feed,
-            id,
-        }
-    }
-
-    fn of_view(view: &PresentationView) -> Self {
-        let feed = view.feed().to_string();
-        let window = view.window("");
-        let length = window.tracks.first().map_or(Duration::ZERO, |track| {
-            track.segments.iter().map(|segment| segment.duration.to_duration()).sum()
-        });
-        Self {
-            id: view.id().to_string(),
-            title: window.title,
-            live: view.is_live(),
-            archived: false,
-            availability_start_unix_millis: window.availability_start_unix_millis,
-            ended_unix_millis: (!view.is_live()).then_some(window.published_unix_millis),
-            duration_millis: u64::try_from(length.as_millis()).unwrap_or(u64::MAX),
-            bytes: view.memory_bytes(),
-            dash_url: format!("/live/{feed}/manifest.mpd"),
-            hls_url: format!("/live/{feed}/master.m3u8"),
-            tracks: view.names.iter().map(ToString::to_string).collect(),
-            feed,
         }
     }
 }

@@ -289,6 +289,9 @@ impl Programme {
                 availability_start_unix_millis: opening.availability_start_unix_millis,
                 cadence: opening.cadence,
                 window: self.config.window,
+                memory: store::DEFAULT_MEMORY,
+                target_latency: None,
+                resume: Vec::new(),
                 tracks,
             };
             self.parts.store.begin(new).map_err(|fault| fault.to_string())

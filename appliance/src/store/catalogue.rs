@@ -3,15 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
-use packager::window::{WindowSegment, WindowTrackKind};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
+use media::{SegmentNumber, Timescale};
+use packager::window::WindowSegment;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::name::{FeedName, InvalidName, PresentationId, TrackName};
+use self::record::{COLUMNS, Raw, noted, unsigned};
+use super::live::BitRates;
+use super::name::{FeedName, InvalidName, PresentationId};
+
+mod record;
+
+pub(super) use self::record::{KindRecord, Listed, NewSegment, Noted, PresentationRecord, TrackRecord};
 
 /// `PRAGMA user_version` of the schema below.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+
+/// For all of a track's segments.
+pub(super) const ALL: u32 = u32::MAX;
 
 /// How long one connection waits for the other's transaction; each is far shorter.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +40,12 @@ const SCHEMA: &str = "
         tracks TEXT NOT NULL,
         bytes INTEGER NOT NULL DEFAULT 0,
         end_millis INTEGER NOT NULL DEFAULT 0,
+        start_millis INTEGER NOT NULL DEFAULT 0,
+        revision INTEGER NOT NULL DEFAULT 0,
+        window_millis INTEGER NOT NULL DEFAULT 0,
+        memory_millis INTEGER NOT NULL DEFAULT 0,
+        latency_millis INTEGER,
+        resume BLOB NOT NULL DEFAULT x'',
         UNIQUE (feed, name)
     );
     CREATE TABLE segments (
@@ -41,9 +55,22 @@ const SCHEMA: &str = "
         start_ticks INTEGER NOT NULL,
         duration_ticks INTEGER NOT NULL,
         bytes INTEGER NOT NULL,
+        crc32 INTEGER,
         PRIMARY KEY (presentation, track, number)
     ) WITHOUT ROWID;
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
+";
+
+/// From schema 1: presentations that cannot be taken up again (their window is zero), segments without a checksum.
+const FROM_1: &str = "
+    ALTER TABLE presentations ADD COLUMN start_millis INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE presentations ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE presentations ADD COLUMN window_millis INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE presentations ADD COLUMN memory_millis INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE presentations ADD COLUMN latency_millis INTEGER;
+    ALTER TABLE presentations ADD COLUMN resume BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE segments ADD COLUMN crc32 INTEGER;
+    PRAGMA user_version = 2;
 ";
 
 /// What may go wrong with the catalogue.
@@ -98,70 +125,6 @@ pub enum CatalogueError {
     },
 }
 
-/// What a presentation's tracks are, as the catalogue keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct TrackRecord {
-    pub(super) name: String,
-    pub(super) codecs: String,
-    pub(super) timescale: Timescale,
-    pub(super) nominal_bit_rate: u64,
-    pub(super) kind: KindRecord,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum KindRecord {
-    Video { size: Size, frame_rate: FrameRate },
-    Audio { sample_rate: u32, channels: u8 },
-}
-
-impl From<&WindowTrackKind> for KindRecord {
-    fn from(kind: &WindowTrackKind) -> Self {
-        match *kind {
-            WindowTrackKind::Video { size, frame_rate } => Self::Video { size, frame_rate },
-            WindowTrackKind::Audio { sample_rate, channels } => Self::Audio { sample_rate, channels },
-        }
-    }
-}
-
-impl From<&KindRecord> for WindowTrackKind {
-    fn from(kind: &KindRecord) -> Self {
-        match *kind {
-            KindRecord::Video { size, frame_rate } => Self::Video { size, frame_rate },
-            KindRecord::Audio { sample_rate, channels } => Self::Audio { sample_rate, channels },
-        }
-    }
-}
-
-/// What is known of a presentation apart from its segments.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct PresentationRecord {
-    pub(super) feed: FeedName,
-    pub(super) id: PresentationId,
-    pub(super) title: String,
-    pub(super) availability_start_unix_millis: u64,
-    pub(super) cadence: Cadence,
-    pub(super) tracks: Vec<TrackRecord>,
-}
-
-/// A presentation in the catalogue.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Listed {
-    pub(super) row: i64,
-    pub(super) record: PresentationRecord,
-    pub(super) ended_unix_millis: Option<u64>,
-    pub(super) bytes: u64,
-    pub(super) duration: Duration,
-}
-
-/// One segment to be noted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NewSegment {
-    pub(super) row: i64,
-    pub(super) track: usize,
-    pub(super) segment: WindowSegment,
-}
-
 /// One connection to the catalogue.
 #[derive(Debug)]
 pub(super) struct Catalogue {
@@ -176,8 +139,12 @@ fn signed(what: &'static str, value: u64) -> Result<i64, CatalogueError> {
     i64::try_from(value).map_err(|_| CatalogueError::Range { what, value })
 }
 
-fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
+fn millis(what: &'static str, value: Duration) -> Result<i64, CatalogueError> {
+    signed(what, u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn index(track: usize) -> i64 {
+    i64::try_from(track).unwrap_or(i64::MAX)
 }
 
 impl Catalogue {
@@ -186,7 +153,9 @@ impl Catalogue {
         let opening = |source| CatalogueError::Open { path: path.to_owned(), source };
         let connection = Connection::open(path).map_err(opening)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(opening)?;
-        // A row is noted after its file is on disk and must then be found after a power cut: hence FULL, not NORMAL.
+        // A row is noted after its file is on disk, and what is noted is listed: it must be found again after a power
+        // cut. In WAL mode NORMAL syncs at checkpoints only, FULL at every commit: one fsync of the log, of which there
+        // is one commit a segment number. A killed process loses nothing in either: what it wrote is the kernel's.
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
             .map_err(opening)?;
@@ -194,6 +163,7 @@ impl Catalogue {
             connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(opening)?;
         match found {
             0 => connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;")).map_err(opening)?,
+            1 => connection.execute_batch(&format!("BEGIN; {FROM_1} COMMIT;")).map_err(opening)?,
             SCHEMA_VERSION => {}
             _ => return Err(CatalogueError::Schema { path: path.to_owned(), found }),
         }
@@ -210,7 +180,7 @@ impl Catalogue {
     }
 
     /// Notes a presentation and returns its row; the row it has where it is noted already.
-    pub(super) fn begin(&self, record: &PresentationRecord) -> Result<i64, CatalogueError> {
+    pub(super) fn begin(&self, record: &PresentationRecord, resume: &[u8]) -> Result<i64, CatalogueError> {
         let step = failed("noting a presentation");
         self.connection
             .execute(
@@ -221,8 +191,10 @@ impl Catalogue {
         let json = |column| move |source| CatalogueError::Row { column, source };
         self.connection
             .execute(
-                "INSERT INTO presentations (feed, name, title, availability_start_unix_millis, cadence, tracks)
-                 VALUES ((SELECT id FROM feeds WHERE name = ?1), ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                "INSERT INTO presentations (feed, name, title, availability_start_unix_millis, cadence, tracks,
+                                            window_millis, memory_millis, latency_millis, resume)
+                 VALUES ((SELECT id FROM feeds WHERE name = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 ON CONFLICT DO NOTHING",
                 params![
                     record.feed.as_str(),
                     record.id.as_str(),
@@ -230,6 +202,10 @@ impl Catalogue {
                     signed("availability start", record.availability_start_unix_millis)?,
                     serde_json::to_string(&record.cadence).map_err(json("cadence"))?,
                     serde_json::to_string(&record.tracks).map_err(json("tracks"))?,
+                    millis("window", record.window)?,
+                    millis("memory", record.memory)?,
+                    record.target_latency.map(|latency| millis("latency", latency)).transpose()?,
+                    resume,
                 ],
             )
             .map_err(&step)?;
@@ -242,33 +218,32 @@ impl Catalogue {
             .map_err(&step)
     }
 
-    /// Notes a segment whose file is on disk.
-    pub(super) fn add(&mut self, new: &NewSegment) -> Result<(), CatalogueError> {
-        let step = failed("noting a segment");
-        let NewSegment { row, track, segment } = *new;
+    /// Notes segments whose files are on disk: all of them or none.
+    pub(super) fn add(&mut self, new: &[NewSegment]) -> Result<(), CatalogueError> {
+        let step = failed("noting segments");
         let transaction = self.connection.transaction().map_err(&step)?;
-        let track = i64::try_from(track).unwrap_or(i64::MAX);
-        let bytes = signed("segment size", segment.bytes)?;
-        let added = transaction
-            .execute(
-                "INSERT INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-                params![
-                    row,
-                    track,
-                    signed("segment number", segment.number.0)?,
-                    segment.start.ticks(),
-                    segment.duration.ticks(),
-                    bytes
-                ],
-            )
-            .map_err(&step)?;
-        if added > 0 {
+        for NewSegment { row, track, segment, crc32 } in new {
+            let bytes = signed("segment size", segment.bytes)?;
+            let added = transaction
+                .prepare_cached(
+                    "INSERT INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                )
+                .and_then(|mut statement| {
+                    let (start, duration) = (segment.start.ticks(), segment.duration.ticks());
+                    let number = i64::try_from(segment.number.0).unwrap_or(i64::MAX);
+                    statement.execute(params![row, index(*track), number, start, duration, bytes, crc32])
+                })
+                .map_err(&step)?;
+            if added == 0 {
+                continue;
+            }
             let end = segment.start.plus(segment.duration).ticks_at(Timescale::MILLIS);
             transaction
-                .execute(
-                    "UPDATE presentations SET bytes = bytes + ?2, end_millis = max(end_millis, ?3) WHERE id = ?1",
-                    params![row, bytes, end],
+                .prepare_cached(
+                    "UPDATE presentations SET bytes = bytes + ?2, end_millis = max(end_millis, ?3),
+                                              revision = revision + 1 WHERE id = ?1",
                 )
+                .and_then(|mut statement| statement.execute(params![row, bytes, end]))
                 .map_err(&step)?;
         }
         transaction.commit().map_err(&step)
@@ -285,15 +260,19 @@ impl Catalogue {
             .map_err(failed("ending a presentation"))
     }
 
-    /// Ends what an earlier run left open, each at the end of its last segment, and returns how many there were.
-    pub(super) fn end_all_open(&self) -> Result<usize, CatalogueError> {
+    /// Replaces what the feed wants to know when it takes the presentation up again.
+    pub(super) fn set_resume(&self, row: i64, resume: &[u8]) -> Result<(), CatalogueError> {
         self.connection
-            .execute(
-                "UPDATE presentations SET ended_unix_millis = availability_start_unix_millis + end_millis
-                 WHERE ended_unix_millis IS NULL",
-                [],
-            )
-            .map_err(failed("ending earlier presentations"))
+            .execute("UPDATE presentations SET resume = ?2 WHERE id = ?1", params![row, resume])
+            .map(drop)
+            .map_err(failed("noting how to go on"))
+    }
+
+    /// What the feed wants to know when it takes the presentation up again.
+    pub(super) fn resume(&self, row: i64) -> Result<Vec<u8>, CatalogueError> {
+        self.connection
+            .query_row("SELECT resume FROM presentations WHERE id = ?1", params![row], |row| row.get(0))
+            .map_err(failed("reading how to go on"))
     }
 
     /// Forgets a presentation and its segments.
@@ -304,33 +283,34 @@ impl Catalogue {
             .map_err(failed("removing a presentation"))
     }
 
-    /// Forgets a segment whose file is not there.
-    pub(super) fn remove_segment(
+    /// Forgets segments, given by track; `extent` is where what is left begins and ends. All of them or none.
+    pub(super) fn remove_segments(
         &mut self,
         row: i64,
-        track: usize,
-        segment: &WindowSegment,
+        gone: &[(usize, WindowSegment)],
+        extent: (Duration, Duration),
     ) -> Result<(), CatalogueError> {
-        let step = failed("removing a segment");
+        let step = failed("removing segments");
         let transaction = self.connection.transaction().map_err(&step)?;
-        let removed = transaction
+        let mut bytes = 0_u64;
+        for (track, segment) in gone {
+            let removed = transaction
+                .prepare_cached("DELETE FROM segments WHERE presentation = ?1 AND track = ?2 AND number = ?3")
+                .and_then(|mut statement| {
+                    let number = i64::try_from(segment.number.0).unwrap_or(i64::MAX);
+                    statement.execute(params![row, index(*track), number])
+                })
+                .map_err(&step)?;
+            bytes = bytes.saturating_add(if removed > 0 { segment.bytes } else { 0 });
+        }
+        let (start, end) = (millis("start", extent.0)?, millis("end", extent.1)?);
+        transaction
             .execute(
-                "DELETE FROM segments WHERE presentation = ?1 AND track = ?2 AND number = ?3",
-                params![
-                    row,
-                    i64::try_from(track).unwrap_or(i64::MAX),
-                    signed("segment number", segment.number.0)?
-                ],
+                "UPDATE presentations SET bytes = max(0, bytes - ?2), start_millis = ?3, end_millis = ?4,
+                                          revision = revision + 1 WHERE id = ?1",
+                params![row, signed("segment size", bytes)?, start, end],
             )
             .map_err(&step)?;
-        if removed > 0 {
-            transaction
-                .execute(
-                    "UPDATE presentations SET bytes = max(0, bytes - ?2) WHERE id = ?1",
-                    params![row, signed("segment size", segment.bytes)?],
-                )
-                .map_err(&step)?;
-        }
         transaction.commit().map_err(&step)
     }
 
@@ -340,10 +320,10 @@ impl Catalogue {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT p.id, f.name, p.name, p.title, p.availability_start_unix_millis, p.cadence, p.tracks,
-                        p.ended_unix_millis, p.bytes, p.end_millis
-                 FROM presentations p JOIN feeds f ON f.id = p.feed WHERE ?1 IS NULL OR f.name = ?1
-                 ORDER BY p.availability_start_unix_millis DESC, p.id DESC",
+                &format!(
+                "SELECT {COLUMNS} FROM presentations p JOIN feeds f ON f.id = p.feed WHERE ?1 IS NULL OR f.name = ?1
+                 ORDER BY p.availability_start_unix_millis DESC, p.id DESC"
+            ),
             )
             .map_err(&step)?;
         let rows = statement.query_map(params![feed.map(FeedName::as_str)], Raw::read).map_err(&step)?;
@@ -360,9 +340,9 @@ impl Catalogue {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT p.id, f.name, p.name, p.title, p.availability_start_unix_millis, p.cadence, p.tracks,
-                        p.ended_unix_millis, p.bytes, p.end_millis
-                 FROM presentations p JOIN feeds f ON f.id = p.feed WHERE f.name = ?1 AND p.name = ?2",
+                &format!(
+                "SELECT {COLUMNS} FROM presentations p JOIN feeds f ON f.id = p.feed WHERE f.name = ?1 AND p.name = ?2"
+            ),
             )
             .map_err(&step)?;
         let raw =
@@ -370,24 +350,61 @@ impl Catalogue {
         raw.map(Raw::parse).transpose()
     }
 
-    /// The segments of one track, by number.
+    /// The segments of one track from number `from` on, by number, at most `limit`.
     pub(super) fn segments(
         &self,
         row: i64,
         track: usize,
         timescale: Timescale,
-    ) -> Result<Vec<WindowSegment>, CatalogueError> {
+        from: SegmentNumber,
+        limit: u32,
+    ) -> Result<Vec<Noted>, CatalogueError> {
         let step = failed("listing segments");
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT number, start_ticks, duration_ticks, bytes FROM segments
-                 WHERE presentation = ?1 AND track = ?2 ORDER BY number",
+                "SELECT number, start_ticks, duration_ticks, bytes, crc32 FROM segments
+                 WHERE presentation = ?1 AND track = ?2 AND number >= ?3 ORDER BY number LIMIT ?4",
             )
             .map_err(&step)?;
-        let track = i64::try_from(track).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![row, track], |row| segment(row, timescale)).map_err(&step)?;
+        let from = i64::try_from(from.0).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![row, index(track), from, limit], |row| noted(row, timescale))
+            .map_err(&step)?;
         rows.map(|row| row.map_err(&step)).collect()
+    }
+
+    /// The highest number of a presentation's first track.
+    pub(super) fn last_number(&self, row: i64) -> Result<Option<SegmentNumber>, CatalogueError> {
+        let last: Option<i64> = self
+            .connection
+            .query_row(
+                "SELECT max(number) FROM segments WHERE presentation = ?1 AND track = 0",
+                params![row],
+                |row| row.get(0),
+            )
+            .map_err(failed("finding the last segment"))?;
+        Ok(last.map(|last| SegmentNumber(unsigned(last))))
+    }
+
+    /// Bit rates of one track over all its segments.
+    pub(super) fn rates(
+        &self,
+        row: i64,
+        track: usize,
+        timescale: Timescale,
+    ) -> Result<BitRates, CatalogueError> {
+        // In bits per second; a segment of a gigabyte on a clock of a gigahertz still fits 63 bits.
+        let (peak, bytes, ticks): (i64, i64, i64) = self
+            .connection
+            .query_row(
+                "SELECT coalesce(max(bytes * 8 * ?3 / max(duration_ticks, 1)), 0), coalesce(sum(bytes), 0),
+                        coalesce(sum(duration_ticks), 0) FROM segments WHERE presentation = ?1 AND track = ?2",
+                params![row, index(track), timescale.get()],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .map_err(failed("summing segments up"))?;
+        Ok(BitRates::of(unsigned(peak), unsigned(bytes), media::MediaTime::new(ticks, timescale)))
     }
 
     /// Track index and size of one segment.
@@ -406,71 +423,10 @@ impl Catalogue {
                 "SELECT bytes FROM segments WHERE presentation = ?1 AND track = ?2 AND number = ?3",
             )
             .map_err(&step)?;
-        let track = i64::try_from(track).unwrap_or(i64::MAX);
-        let bytes: Option<i64> =
-            statement.query_row(params![row, track, number], |row| row.get(0)).optional().map_err(&step)?;
+        let bytes: Option<i64> = statement
+            .query_row(params![row, index(track), number], |row| row.get(0))
+            .optional()
+            .map_err(&step)?;
         Ok(bytes.map(unsigned))
-    }
-}
-
-fn segment(row: &Row<'_>, timescale: Timescale) -> Result<WindowSegment, rusqlite::Error> {
-    Ok(WindowSegment {
-        number: SegmentNumber(unsigned(row.get(0)?)),
-        start: MediaTime::new(row.get(1)?, timescale),
-        duration: MediaTime::new(row.get(2)?, timescale),
-        bytes: unsigned(row.get(3)?),
-    })
-}
-
-struct Raw {
-    row: i64,
-    feed: String,
-    id: String,
-    title: String,
-    start: i64,
-    cadence: String,
-    tracks: String,
-    ended: Option<i64>,
-    bytes: i64,
-    end_millis: i64,
-}
-
-impl Raw {
-    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
-        Ok(Self {
-            row: row.get(0)?,
-            feed: row.get(1)?,
-            id: row.get(2)?,
-            title: row.get(3)?,
-            start: row.get(4)?,
-            cadence: row.get(5)?,
-            tracks: row.get(6)?,
-            ended: row.get(7)?,
-            bytes: row.get(8)?,
-            end_millis: row.get(9)?,
-        })
-    }
-
-    fn parse(self) -> Result<Listed, CatalogueError> {
-        let json = |column| move |source| CatalogueError::Row { column, source };
-        let record = PresentationRecord {
-            feed: FeedName::new(&self.feed)?,
-            id: PresentationId::new(&self.id)?,
-            title: self.title,
-            availability_start_unix_millis: unsigned(self.start),
-            cadence: serde_json::from_str(&self.cadence).map_err(json("cadence"))?,
-            tracks: serde_json::from_str(&self.tracks).map_err(json("tracks"))?,
-        };
-        // What becomes part of a path is checked on its way out of the database too.
-        for track in &record.tracks {
-            TrackName::new(&track.name)?;
-        }
-        Ok(Listed {
-            row: self.row,
-            record,
-            ended_unix_millis: self.ended.map(unsigned),
-            bytes: unsigned(self.bytes),
-            duration: Duration::from_millis(unsigned(self.end_millis)),
-        })
     }
 }

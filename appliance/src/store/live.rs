@@ -1,22 +1,36 @@
 //! The live window of one presentation: what is in memory and what of it is listed. Pure; `now` is an argument.
+//!
+//! With an archive a number that is whole on every track is listed once the archive has it on every track, so that
+//! what was listed outlives the daemon. It waits for that for a bounded time; once a number is listed without it, the
+//! numbers after it wait no more until the archive has caught up. Numbers are listed in their order.
+//!
+//! The list may reach back further than memory does: what is below is in the archive. What left memory without ever
+//! getting there ends the list behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use media::{MediaTime, SegmentNumber, Timescale};
-use packager::window::WindowSegment;
+use packager::cmaf::Chunk;
+use packager::window::{LiveEdge, WindowSegment};
 
 use super::segment::Segment;
+use crate::clock::Now;
 
 /// Segments kept below the oldest listed one, so that one which a manifest named a moment ago still answers: a
 /// manifest is at most one segment old when the next is fetched, and its oldest segment is then still being read.
-const GRACE_SEGMENTS: u64 = 3;
+pub(super) const GRACE_SEGMENTS: u64 = 3;
 
 /// Segments that may stand above the newest listed one before the oldest are given up. Tracks are written side by
 /// side, so more than two can only mean that one of them has stopped; memory must stay bounded all the same.
 const MAX_UNLISTED: u64 = 30;
+
+/// Segments whose parts are shown at most; as many as [`LiveEdge`] keeps, or more.
+const EDGE_SEGMENTS: u64 = 16;
+
+/// Segments that memory holds at least, whatever it is bounded to: one is read, one is fetched, one is written.
+const MIN_IN_MEMORY: u64 = 3;
 
 /// Bit rates of one track over all its segments so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +41,11 @@ pub(super) struct BitRates {
 }
 
 impl BitRates {
+    /// Over segments of so many bytes and such a length together, of which the highest is `peak` bits per second.
+    pub(super) fn of(peak: u64, bytes: u64, duration: MediaTime) -> Self {
+        Self { peak, bits: u128::from(bytes) * 8, nanos: duration.to_duration().as_nanos() }
+    }
+
     /// Counts a segment in.
     pub(super) fn add(&mut self, bytes: u64, duration: MediaTime) {
         let (bits, nanos) = (u128::from(bytes) * 8, duration.to_duration().as_nanos());
@@ -70,8 +89,30 @@ pub(super) struct Change {
     pub(super) opened: bool,
     /// Whether the list changed.
     pub(super) listed: bool,
+    /// Numbers listed that the archive does not have.
+    pub(super) unprotected: u64,
     /// Whether the call came for a segment that no longer takes anything.
     pub(super) late: bool,
+}
+
+/// How far things reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// What is listed.
+    pub(super) window: Duration,
+    /// What of it is in memory; the rest is the archive's. Without an archive it is the window.
+    pub(super) memory: Duration,
+    /// How long a number waits for the archive; none where there is no archive.
+    pub(super) wait: Option<Duration>,
+}
+
+/// What an earlier run left of a track.
+#[derive(Debug, Clone)]
+pub(super) struct Past {
+    /// Archived segments that are listed, oldest first; the same numbers on every track.
+    pub(super) segments: Vec<WindowSegment>,
+    /// Over all segments, also those no longer listed.
+    pub(super) rates: BitRates,
 }
 
 #[derive(Debug)]
@@ -87,19 +128,28 @@ struct Track {
 #[derive(Debug)]
 pub(super) struct LiveWindow {
     tracks: Vec<Track>,
-    window: Duration,
     segment_duration: MediaTime,
+    /// Numbers that are listed.
+    window: u64,
+    /// Numbers of those that memory holds.
+    memory: u64,
+    wait: Option<Duration>,
     /// First and last number listed; they are consecutive and whole on all tracks.
     listed: Option<(u64, u64)>,
+    /// Numbers that are whole on all tracks and wait for the archive, with how long they do at most.
+    pending: BTreeMap<u64, Instant>,
+    /// Numbers in memory, listed or pending, that the archive does not have.
+    unkept: BTreeSet<u64>,
     published_unix_millis: u64,
-    ended: bool,
+    /// Nothing is taken any more.
+    closed: bool,
     bytes: u64,
 }
 
 impl LiveWindow {
     pub(super) fn new(
         timescales: impl IntoIterator<Item = Timescale>,
-        window: Duration,
+        reach: Reach,
         segment_duration: MediaTime,
         now_unix_millis: u64,
     ) -> Self {
@@ -110,46 +160,95 @@ impl LiveWindow {
             newest: 0,
             rates: BitRates::default(),
         };
+        let length = segment_duration.to_duration().max(Duration::from_millis(1));
+        let numbers = |reach: Duration| {
+            u64::try_from(reach.as_nanos().div_ceil(length.as_nanos()).max(1)).unwrap_or(u64::MAX)
+        };
+        let window = numbers(reach.window);
+        let memory = match reach.wait {
+            Some(_) => numbers(reach.memory).max(MIN_IN_MEMORY).min(window),
+            None => window,
+        };
         Self {
             tracks: timescales.into_iter().map(track).collect(),
-            window,
             segment_duration,
+            window,
+            memory,
+            wait: reach.wait,
             listed: None,
+            pending: BTreeMap::new(),
+            unkept: BTreeSet::new(),
             published_unix_millis: now_unix_millis,
-            ended: false,
+            closed: false,
             bytes: 0,
         }
     }
 
+    /// Lists what an earlier run left. Nothing up to the last of it is taken again.
+    pub(super) fn take_up(&mut self, past: Vec<Past>) {
+        let numbers = past.first().map(|track| {
+            let number = |segment: Option<&WindowSegment>| segment.map(|segment| segment.number.0);
+            (number(track.segments.first()), number(track.segments.last()))
+        });
+        let Some((Some(first), Some(last))) = numbers else { return };
+        for (track, past) in self.tracks.iter_mut().zip(past) {
+            track.newest = last;
+            track.rates = past.rates;
+            track.whole = past.segments.into_iter().map(|segment| (segment.number.0, segment)).collect();
+        }
+        self.listed = Some((first, last));
+        self.evict();
+    }
+
     /// Appends to a segment, which it opens where it is new.
-    pub(super) fn push(&mut self, track: usize, number: SegmentNumber, parts: Vec<Bytes>) -> Change {
+    pub(super) fn push(&mut self, track: usize, number: SegmentNumber, chunk: Chunk) -> Change {
+        let late = Change { late: true, ..Change::default() };
         let oldest = self.listed.map_or(0, |(first, _)| first);
-        let Some(state) = self.tracks.get_mut(track).filter(|_| !self.ended) else {
-            return Change { late: true, ..Change::default() };
-        };
-        if number.0 == 0 || number.0 < state.newest || number.0 < oldest {
-            return Change { late: true, ..Change::default() };
+        let Some(state) = self.tracks.get_mut(track).filter(|_| !self.closed) else { return late };
+        let gone = state.whole.contains_key(&number.0) && !state.segments.contains_key(&number.0);
+        if number.0 == 0 || number.0 < state.newest || number.0 < oldest || gone {
+            return late;
         }
         state.newest = number.0;
         let opened = !state.segments.contains_key(&number.0);
         let segment = state.segments.entry(number.0).or_insert_with(|| Arc::new(Segment::new(number)));
-        let added = segment.append(parts);
+        let added = segment.append(chunk);
         self.bytes += added;
         self.evict();
         Change { late: added == 0, opened, ..Change::default() }
     }
 
-    /// Says that a segment is whole, and lists its number if it now is on every track.
+    /// Drops what is there of a segment that is not whole, and of those after it; false where there is nothing of it.
+    pub(super) fn restart(&mut self, track: usize, number: SegmentNumber) -> bool {
+        let Some(state) = self.tracks.get_mut(track).filter(|_| !self.closed) else { return false };
+        let dropped: Vec<u64> = state
+            .segments
+            .range(number.0..)
+            .map(|(number, _)| *number)
+            .filter(|number| !state.whole.contains_key(number))
+            .collect();
+        for number in &dropped {
+            if let Some(segment) = state.segments.remove(number) {
+                self.bytes = self.bytes.saturating_sub(segment.discard_if_open());
+            }
+        }
+        if let Some(first) = dropped.first() {
+            let whole = state.whole.last_key_value().map_or(0, |(number, _)| *number);
+            state.newest = first.saturating_sub(1).max(whole);
+        }
+        !dropped.is_empty()
+    }
+
+    /// Says that a segment is whole, and lists its number if it now is on every track and need not wait.
     pub(super) fn complete(
         &mut self,
         track: usize,
         number: SegmentNumber,
-        start: MediaTime,
-        duration: MediaTime,
-        now_unix_millis: u64,
+        (start, duration): (MediaTime, MediaTime),
+        now: Now,
     ) -> Change {
         let late = Change { late: true, ..Change::default() };
-        let Some(state) = self.tracks.get_mut(track).filter(|_| !self.ended) else { return late };
+        let Some(state) = self.tracks.get_mut(track).filter(|_| !self.closed) else { return late };
         let Some(segment) = state.segments.get(&number.0).cloned() else { return late };
         let (start, duration) = (start.rescale(state.timescale), duration.rescale(state.timescale));
         if !segment.finish(start, duration) {
@@ -158,20 +257,59 @@ impl LiveWindow {
         let bytes = segment.bytes();
         state.whole.insert(number.0, WindowSegment { number, start, duration, bytes });
         state.rates.add(bytes, duration);
-        let listed = self.list(number.0);
-        if listed {
-            self.published_unix_millis = now_unix_millis;
-            self.evict();
+        let last = self.listed.map_or(0, |(_, last)| last);
+        if number.0 > last && self.tracks.iter().all(|track| track.whole.contains_key(&number.0)) {
+            if self.wait.is_some() {
+                self.unkept.insert(number.0);
+            }
+            self.pending.insert(number.0, now.instant + self.wait.unwrap_or_default());
         }
-        Change { completed: Some(segment), listed, ..Change::default() }
+        Change { completed: Some(segment), ..self.advance(now) }
     }
 
-    /// No more comes: what is not whole is dropped.
-    pub(super) fn end(&mut self, now_unix_millis: u64) {
-        if self.ended {
+    /// Says that the archive has a number on every track.
+    pub(super) fn kept(&mut self, number: SegmentNumber, now: Now) -> Change {
+        self.unkept.remove(&number.0);
+        self.advance(now)
+    }
+
+    /// Lists what need not wait, or has waited long enough.
+    pub(super) fn advance(&mut self, now: Now) -> Change {
+        let mut change = Change::default();
+        while let Some((number, until)) = self.pending.first_key_value().map(|(n, until)| (*n, *until)) {
+            let kept = !self.unkept.contains(&number);
+            if !kept && !self.is_unprotected() && until > now.instant {
+                break;
+            }
+            self.pending.pop_first();
+            if self.list(number) {
+                change.listed = true;
+                change.unprotected += u64::from(!kept);
+            }
+        }
+        if change.listed {
+            self.published_unix_millis = now.unix_millis;
+            self.evict();
+        }
+        change
+    }
+
+    /// When [`Self::advance`] would list the next number without the archive.
+    pub(super) fn next_advance(&self) -> Option<Instant> {
+        self.pending.first_key_value().map(|(_, until)| *until)
+    }
+
+    /// Whether something in memory is listed that the archive does not have.
+    pub(super) fn is_unprotected(&self) -> bool {
+        self.listed.is_some_and(|(_, last)| self.unkept.first().is_some_and(|number| *number <= last))
+    }
+
+    /// No more comes: what is not whole is dropped. It has ended once nothing waits to be listed.
+    pub(super) fn close(&mut self, now_unix_millis: u64) {
+        if self.closed {
             return;
         }
-        self.ended = true;
+        self.closed = true;
         self.published_unix_millis = now_unix_millis;
         for track in &mut self.tracks {
             for (number, segment) in &track.segments {
@@ -189,10 +327,41 @@ impl LiveWindow {
             return Found::Here(segment.clone());
         }
         let next = self.tracks.iter().map(|track| track.newest).max().unwrap_or(0).saturating_add(1);
-        match !self.ended && number.0 > state.newest && number.0 <= next {
+        match !self.closed && number.0 > state.newest && number.0 <= next {
             true => Found::Soon,
             false => Found::Not,
         }
+    }
+
+    /// The segment of a track that follows on the list: being written, or whole and waiting to be listed.
+    pub(super) fn open(&self, track: usize) -> Option<Arc<Segment>> {
+        let state = self.tracks.get(track)?;
+        let next = self.listed.map_or(0, |(_, last)| last).saturating_add(1);
+        match self.listed {
+            Some(_) => state.segments.get(&next).cloned(),
+            None => state.segments.first_key_value().map(|(_, segment)| segment.clone()),
+        }
+    }
+
+    /// The parts at the live edge of a track, such that it follows on the list: a segment that is whole and not listed
+    /// yet counts as being written.
+    pub(super) fn edge(&self, track: usize) -> LiveEdge {
+        let mut edge = LiveEdge::new(self.segment_duration.to_duration());
+        let Some(state) = self.tracks.get(track) else { return edge };
+        let (first, last) = self.listed.unwrap_or((1, 0));
+        for (number, segment) in state.segments.range(first.max(last.saturating_sub(EDGE_SEGMENTS))..=last) {
+            let number = SegmentNumber(*number);
+            for chunk in segment.chunks() {
+                edge.push(number, &chunk.into());
+            }
+            edge.complete(number);
+        }
+        if let Some(open) = self.open(track).filter(|_| !self.closed) {
+            for chunk in open.chunks() {
+                edge.push(open.number(), &chunk.into());
+            }
+        }
+        edge
     }
 
     /// The segments listed of one track, oldest first.
@@ -214,8 +383,13 @@ impl LiveWindow {
         self.tracks.get(track).map_or_else(BitRates::default, |track| track.rates)
     }
 
+    pub(super) fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether the list will not grow any more.
     pub(super) fn ended(&self) -> bool {
-        self.ended
+        self.closed && self.pending.is_empty()
     }
 
     pub(super) fn published_unix_millis(&self) -> u64 {
@@ -238,14 +412,13 @@ impl LiveWindow {
             track.segments.clear();
             track.whole.clear();
         }
+        self.pending.clear();
+        self.unkept.clear();
         self.listed = None;
         self.bytes = 0;
     }
 
     fn list(&mut self, number: u64) -> bool {
-        if !self.tracks.iter().all(|track| track.whole.contains_key(&number)) {
-            return false;
-        }
         match &mut self.listed {
             Some((_, last)) if number == last.saturating_add(1) => *last = number,
             Some((_, last)) if number <= *last => return false,
@@ -256,130 +429,45 @@ impl LiveWindow {
     }
 
     fn evict(&mut self) {
+        // The first number that memory must hold.
+        let mut held = None;
         if let Some((first, last)) = &mut self.listed {
-            // Whole segments that lie inside the window stay listed; the newest always is.
-            let length = self.segment_duration.to_duration().max(Duration::from_millis(1));
-            let kept = self.window.as_nanos().div_ceil(length.as_nanos()).max(1);
-            let kept = u64::try_from(kept).unwrap_or(u64::MAX);
-            *first = (*first).max(last.saturating_add(1).saturating_sub(kept));
+            let after = last.saturating_add(1);
+            *first = (*first).max(after.saturating_sub(self.window));
+            let memory = (*first).max(after.saturating_sub(self.memory));
+            if let Some(lost) = self.unkept.range(..memory).next_back() {
+                *first = (*first).max(lost.saturating_add(1));
+            }
+            held = Some((memory, *last));
         }
         let newest = self.tracks.iter().map(|track| track.newest).max().unwrap_or(0);
-        let bound = match self.listed {
-            Some((first, last)) => {
-                let stalled = newest.saturating_sub(MAX_UNLISTED);
-                if stalled > last { stalled } else { first.saturating_sub(GRACE_SEGMENTS) }
-            }
-            None => newest.saturating_sub(MAX_UNLISTED),
+        let stalled = newest.saturating_sub(MAX_UNLISTED);
+        let bound = match held {
+            Some((memory, last)) if stalled <= last => memory.saturating_sub(GRACE_SEGMENTS),
+            _ => stalled,
         };
+        let listed = self.listed.map_or(bound, |(first, _)| bound.min(first.saturating_sub(GRACE_SEGMENTS)));
         for track in &mut self.tracks {
             while let Some(entry) = track.segments.first_entry().filter(|entry| *entry.key() < bound) {
                 self.bytes = self.bytes.saturating_sub(entry.get().discard());
-                track.whole.remove(entry.key());
+                entry.remove();
+            }
+            while let Some(entry) = track.whole.first_entry().filter(|entry| *entry.key() < listed) {
                 entry.remove();
             }
         }
-        if self.listed.is_some_and(|(_, last)| last < bound) {
-            self.listed = None;
+        self.pending.retain(|number, _| *number >= bound);
+        let lost = self.unkept.range(..bound).next_back().copied();
+        self.unkept.retain(|number| *number >= bound);
+        let without_archive = if self.wait.is_none() { bound.checked_sub(1) } else { None };
+        if let (Some((first, last)), Some(lost)) = (&mut self.listed, lost.max(without_archive)) {
+            *first = (*first).max(lost.saturating_add(1));
+            if *first > *last {
+                self.listed = None;
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TWO_SECONDS: i64 = 180_000;
-
-    fn window(tracks: usize, seconds: u64) -> LiveWindow {
-        let segment = MediaTime::new(TWO_SECONDS, Timescale::VIDEO);
-        LiveWindow::new(vec![Timescale::VIDEO; tracks], Duration::from_secs(seconds), segment, 0)
-    }
-
-    fn whole(live: &mut LiveWindow, track: usize, number: u64) -> Change {
-        live.push(track, SegmentNumber(number), vec![Bytes::from_static(&[0; 1000])]);
-        let start = MediaTime::new(TWO_SECONDS * i64::try_from(number - 1).unwrap(), Timescale::VIDEO);
-        let duration = MediaTime::new(TWO_SECONDS, Timescale::VIDEO);
-        live.complete(track, SegmentNumber(number), start, duration, number)
-    }
-
-    fn numbers(live: &LiveWindow, track: usize) -> Vec<u64> {
-        live.listed(track).iter().map(|segment| segment.number.0).collect()
-    }
-
-    #[test]
-    fn a_segment_is_listed_once_it_is_whole_on_every_track() {
-        let mut live = window(2, 60);
-        live.push(0, SegmentNumber(1), vec![Bytes::from_static(b"x")]);
-        assert!(numbers(&live, 0).is_empty());
-        assert!(matches!(live.find(0, SegmentNumber(1)), Found::Here(_)));
-        assert!(!whole(&mut live, 0, 1).listed);
-        assert!(!whole(&mut live, 0, 2).listed);
-        assert!(whole(&mut live, 1, 1).listed);
-        assert_eq!((numbers(&live, 0), numbers(&live, 1)), (vec![1], vec![1]));
-        assert_eq!(live.published_unix_millis(), 1);
-    }
-
-    #[test]
-    fn memory_is_bounded_by_the_window_and_its_grace() {
-        let mut live = window(2, 10);
-        for number in 1..=100 {
-            whole(&mut live, 0, number);
-            whole(&mut live, 1, number);
-        }
-        assert_eq!(numbers(&live, 0), [96, 97, 98, 99, 100]);
-        assert_eq!(numbers(&live, 1), [96, 97, 98, 99, 100]);
-        assert_eq!(live.bytes(), 2 * 8 * 1000);
-        assert!(matches!(live.find(1, SegmentNumber(93)), Found::Here(_)));
-        assert!(matches!(live.find(1, SegmentNumber(92)), Found::Not));
-        assert!(matches!(live.find(1, SegmentNumber(101)), Found::Soon));
-        assert!(matches!(live.find(1, SegmentNumber(102)), Found::Not));
-        assert!(matches!(live.find(2, SegmentNumber(100)), Found::Not));
-    }
-
-    #[test]
-    fn a_track_that_stops_does_not_hold_memory_without_bound() {
-        let mut live = window(2, 10);
-        for number in 1..=5 {
-            whole(&mut live, 0, number);
-            whole(&mut live, 1, number);
-        }
-        for number in 6..=1000 {
-            whole(&mut live, 0, number);
-        }
-        assert!(live.bytes() <= 32 * 1000, "{} bytes", live.bytes());
-        assert!(numbers(&live, 0).is_empty());
-        assert!(whole(&mut live, 1, 1000).listed);
-        assert_eq!(numbers(&live, 0), [1000]);
-    }
-
-    #[test]
-    fn a_hole_starts_the_list_anew() {
-        let mut live = window(1, 60);
-        for number in [1, 2, 4, 5] {
-            whole(&mut live, 0, number);
-        }
-        assert_eq!(numbers(&live, 0), [4, 5]);
-        assert!(whole(&mut live, 0, 3).late);
-    }
-
-    #[test]
-    fn the_end_drops_what_is_not_whole() {
-        let mut live = window(1, 60);
-        whole(&mut live, 0, 1);
-        live.push(0, SegmentNumber(2), vec![Bytes::from_static(b"half")]);
-        live.end(77);
-        assert_eq!((numbers(&live, 0), live.bytes(), live.published_unix_millis()), (vec![1], 1000, 77));
-        assert!(matches!(live.find(0, SegmentNumber(2)), Found::Not));
-        assert!(matches!(live.find(0, SegmentNumber(3)), Found::Not));
-        assert!(live.push(0, SegmentNumber(2), vec![Bytes::from_static(b"x")]).late);
-    }
-
-    #[test]
-    fn rates_come_from_the_segments() {
-        let mut rates = BitRates::default();
-        assert_eq!((rates.peak(5), rates.mean(5)), (5, 5));
-        rates.add(1000, MediaTime::from_millis(1000));
-        rates.add(3000, MediaTime::from_millis(1000));
-        assert_eq!((rates.peak(5), rates.mean(5)), (24_000, 16_000));
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ pub(super) struct Metrics {
     pub(super) memory_segments: IntGaugeVec,
     pub(super) segments_completed: IntCounterVec,
     pub(super) late_chunks: IntCounterVec,
+    pub(super) listed_unprotected: IntCounterVec,
     pub(super) archive_queue_segments: IntGauge,
     pub(super) archive_writes: IntCounter,
     pub(super) archive_bytes_written: IntCounter,
@@ -57,6 +58,11 @@ impl Metrics {
             late_chunks: counters(
                 "rungd_store_late_chunks_total",
                 "Chunks and completions for segments that no longer took them.",
+                "feed",
+            )?,
+            listed_unprotected: counters(
+                "rungd_store_listed_unprotected_total",
+                "Segment numbers listed before the archive had them.",
                 "feed",
             )?,
             archive_queue_segments: gauge(

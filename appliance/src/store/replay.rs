@@ -4,14 +4,15 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use media::SegmentNumber;
 use packager::window::{Latency, Window, WindowSegment};
 
 use super::archive::backend::{ArchiveBackend, ObjectName, Part};
-use super::catalogue::{Catalogue, CatalogueError, Listed};
-use super::live::BitRates;
+use super::catalogue::{ALL, Catalogue, CatalogueError, Listed, PresentationRecord, TrackRecord};
+use super::live::{BitRates, Past};
 use super::name::{FeedName, PresentationId, TrackName};
 use super::view::TIME_URL;
 
@@ -32,10 +33,10 @@ impl Replay {
         self.listed.ended_unix_millis.is_some()
     }
 
-    /// Grows with every segment that is added.
+    /// Grows with every change of its segments, and at its end.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.listed.bytes.wrapping_mul(2).wrapping_add(u64::from(self.is_ended()))
+        self.listed.revision.wrapping_mul(2).wrapping_add(u64::from(self.is_ended()))
     }
 
     /// The track of this name.
@@ -47,7 +48,7 @@ impl Replay {
     /// Whether a track is sound.
     #[must_use]
     pub fn is_audio(&self, track: usize) -> bool {
-        self.listed.record.tracks.get(track).is_some_and(super::catalogue::TrackRecord::is_audio)
+        self.listed.record.tracks.get(track).is_some_and(TrackRecord::is_audio)
     }
 }
 
@@ -112,15 +113,28 @@ impl Replays {
         Ok(self.lock().find(feed, id)?.map(|listed| Replay { listed }))
     }
 
-    /// What a manifest of it is written from. Only segments that every track has are listed, and where segments were
-    /// lost only the longest stretch without a hole, since neither manifest can list one.
-    pub(super) fn window(&self, replay: &Replay, media_base: &str) -> Result<Window, CatalogueError> {
-        let Listed { row, record, ended_unix_millis, duration, .. } = &replay.listed;
+    /// What a manifest of it is written from. Only segments that every track has are listed. Where segments were lost,
+    /// only one stretch without a hole is, since a hole cannot be listed inside a Period, nor in a playlist: of a
+    /// recording the longest; of what is still on air, and of what live viewers see end (`newest`), the newest.
+    pub(super) fn window(
+        &self,
+        replay: &Replay,
+        media_base: &str,
+        newest: bool,
+    ) -> Result<Window, CatalogueError> {
+        let Listed { row, record, ended_unix_millis, .. } = &replay.listed;
+        let duration = replay.listed.duration();
         let mut tracks = Vec::with_capacity(record.tracks.len());
         for (index, track) in record.tracks.iter().enumerate() {
-            tracks.push(self.lock().segments(*row, index, track.timescale)?);
+            let noted = self.lock().segments(*row, index, track.timescale, SegmentNumber::FIRST, ALL)?;
+            tracks.push(noted.into_iter().map(|noted| noted.segment).collect::<Vec<_>>());
         }
-        let stretch = longest_stretch(&tracks);
+        let stretches = stretches(&tracks);
+        let stretch = match newest || !replay.is_ended() {
+            true => stretches.last(),
+            false => stretches.iter().max_by_key(|stretch| stretch.end - stretch.start),
+        };
+        let stretch = stretch.cloned().unwrap_or_default();
         let listed = tracks.into_iter().zip(&record.tracks).map(|(mut segments, track)| {
             segments.retain(|segment| stretch.contains(&segment.number.0));
             let mut rates = BitRates::default();
@@ -129,22 +143,46 @@ impl Replays {
             }
             track.window(segments, &rates)
         });
-        let end = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let published =
-            ended_unix_millis.unwrap_or(record.availability_start_unix_millis.saturating_add(end));
         Ok(Window {
             title: record.title.clone(),
             availability_start_unix_millis: record.availability_start_unix_millis,
-            published_unix_millis: published,
+            published_unix_millis: ended_unix_millis.unwrap_or(replay.listed.last_end_unix_millis()),
             // What is still on air grows here too, segment by segment: the same programme with all of its past.
             live: !replay.is_ended(),
             segment_duration: record.cadence.segment_duration().to_duration(),
             latency: Latency::Standard,
-            time_shift: *duration,
+            time_shift: duration,
             time_url: TIME_URL.to_owned(),
             media_base: media_base.to_owned(),
             tracks: listed.collect(),
         })
+    }
+
+    /// What of an interrupted presentation its live URL lists: the newest stretch, as far back as its window reaches.
+    pub(super) fn past(&self, listed: &Listed) -> Result<Vec<Past>, CatalogueError> {
+        let Listed { row, record, .. } = listed;
+        let last = self.lock().last_number(*row)?.unwrap_or(SegmentNumber::FIRST);
+        let length = record.cadence.segment_duration().to_duration().max(Duration::from_millis(1));
+        let reach = u64::try_from(record.window.as_nanos().div_ceil(length.as_nanos())).unwrap_or(u64::MAX);
+        let from = SegmentNumber(last.0.saturating_add(1).saturating_sub(reach));
+        let mut tracks = Vec::with_capacity(record.tracks.len());
+        for (index, track) in record.tracks.iter().enumerate() {
+            let noted = self.lock().segments(*row, index, track.timescale, from, ALL)?;
+            tracks.push(noted.into_iter().map(|noted| noted.segment).collect::<Vec<_>>());
+        }
+        let newest = stretches(&tracks).pop().unwrap_or_default();
+        let mut past = Vec::with_capacity(tracks.len());
+        for ((index, track), mut segments) in record.tracks.iter().enumerate().zip(tracks) {
+            segments.retain(|segment| newest.contains(&segment.number.0));
+            let rates = self.lock().rates(*row, index, track.timescale)?;
+            past.push(Past { segments, rates });
+        }
+        Ok(past)
+    }
+
+    /// What the feed noted for taking a presentation up again.
+    pub(super) fn resume(&self, row: i64) -> Result<Vec<u8>, CatalogueError> {
+        self.lock().resume(row)
     }
 
     pub(super) fn segment(
@@ -170,6 +208,14 @@ impl Replays {
         Ok(Some(stored))
     }
 
+    /// All of a track's initialization segment. Blocks.
+    pub(super) fn read_init(&self, record: &PresentationRecord, track: &TrackName) -> io::Result<Bytes> {
+        let (feed, presentation, track) = (record.feed.clone(), record.id.clone(), track.clone());
+        let name = ObjectName { feed, presentation, track, part: Part::Init };
+        let size = self.backend.size(&name)?.ok_or(ErrorKind::NotFound)?;
+        self.backend.read(&name, 0..size)
+    }
+
     fn stored(&self, replay: &Replay, track: &TrackName, part: Part, bytes: u64) -> Stored {
         let record = &replay.listed.record;
         let (feed, presentation) = (record.feed.clone(), record.id.clone());
@@ -178,29 +224,29 @@ impl Replays {
     }
 }
 
-/// The longest range of consecutive numbers that all tracks have; the later of two equal ones.
-fn longest_stretch(tracks: &[Vec<WindowSegment>]) -> Range<u64> {
-    let Some((first, others)) = tracks.split_first() else { return 0..0 };
+/// The ranges of consecutive numbers that all tracks have, in order.
+fn stretches(tracks: &[Vec<WindowSegment>]) -> Vec<Range<u64>> {
+    let Some((first, others)) = tracks.split_first() else { return Vec::new() };
     let has = |track: &Vec<WindowSegment>, number: u64| {
         track.binary_search_by_key(&number, |segment| segment.number.0).is_ok()
     };
-    let mut longest = 0..0;
-    let mut current = 0..0;
+    let mut stretches: Vec<Range<u64>> = Vec::new();
     for number in first.iter().map(|segment| segment.number.0) {
         if !others.iter().all(|track| has(track, number)) {
             continue;
         }
-        current = if number == current.end { current.start..number + 1 } else { number..number + 1 };
-        if current.end - current.start >= longest.end - longest.start {
-            longest = current.clone();
+        match stretches.last_mut().filter(|stretch| stretch.end == number) {
+            Some(stretch) => stretch.end = number + 1,
+            None => stretches.push(number..number + 1),
         }
     }
-    longest
+    stretches
 }
 
 #[cfg(test)]
 mod tests {
     use media::MediaTime;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -216,10 +262,25 @@ mod tests {
 
     #[test]
     fn a_hole_in_one_track_is_a_hole_in_all() {
-        assert_eq!(longest_stretch(&[]), 0..0);
-        assert_eq!(longest_stretch(&[track(&[])]), 0..0);
-        assert_eq!(longest_stretch(&[track(&[1, 2, 3])]), 1..4);
-        assert_eq!(longest_stretch(&[track(&[1, 2, 3, 4, 5, 6]), track(&[1, 2, 4, 5, 6])]), 4..7);
-        assert_eq!(longest_stretch(&[track(&[1, 2]), track(&[3, 4])]), 0..0);
+        assert_eq!(stretches(&[]), []);
+        assert_eq!(stretches(&[track(&[])]), []);
+        assert_eq!(stretches(&[track(&[1, 2, 3, 5])]), [1..4, 5..6]);
+        assert_eq!(stretches(&[track(&[1, 2, 3, 4, 5, 6]), track(&[1, 2, 4, 5, 6])]), [1..3, 4..7]);
+        assert_eq!(stretches(&[track(&[1, 2]), track(&[3, 4])]), []);
+    }
+
+    proptest! {
+        #[test]
+        fn stretches_hold_what_all_tracks_have(tracks in prop::collection::vec(
+            prop::collection::btree_set(1..40_u64, 0..40), 1..4)) {
+            let numbers: Vec<Vec<u64>> = tracks.iter().map(|set| set.iter().copied().collect()).collect();
+            let lists: Vec<_> = numbers.iter().map(|numbers| track(numbers)).collect();
+            let found = stretches(&lists);
+            for number in 0..41 {
+                let all = tracks.iter().all(|set| set.contains(&number));
+                prop_assert_eq!(found.iter().any(|stretch| stretch.contains(&number)), all);
+            }
+            prop_assert!(found.windows(2).all(|two| two[0].end < two[1].start), "{found:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use media::{MediaTime, SegmentNumber};
+use packager::cmaf::Chunk;
 use tokio::sync::watch;
 
 /// A segment. Readers share its bytes; nothing is copied.
@@ -16,6 +17,7 @@ pub struct Segment {
 
 #[derive(Debug, Default)]
 struct State {
+    chunks: Vec<SegmentChunk>,
     parts: Vec<Bytes>,
     bytes: u64,
     phase: Phase,
@@ -30,6 +32,29 @@ enum Phase {
         duration: MediaTime,
     },
     Discarded,
+}
+
+/// Where a chunk lies in its segment, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentChunk {
+    /// Its `tfdt`.
+    pub start: MediaTime,
+    /// How long it lasts.
+    pub duration: MediaTime,
+    /// Whether decoding can start with it.
+    pub independent: bool,
+    /// Where it begins in its segment, in bytes.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// Without its payload, for what only reckons with it.
+impl From<SegmentChunk> for Chunk {
+    fn from(chunk: SegmentChunk) -> Self {
+        let SegmentChunk { start, duration, independent, bytes, .. } = chunk;
+        Self { parts: Vec::new(), start, duration, independent, bytes }
+    }
 }
 
 /// A segment that is whole.
@@ -74,6 +99,12 @@ impl Segment {
         matches!(state.phase, Phase::Complete { .. }).then_some(state.bytes)
     }
 
+    /// The chunks that are there, in order; none once it is discarded.
+    #[must_use]
+    pub fn chunks(&self) -> Vec<SegmentChunk> {
+        self.state.borrow().chunks.clone()
+    }
+
     /// All of it, if it is whole and not discarded.
     #[must_use]
     pub fn complete(&self) -> Option<Complete> {
@@ -93,17 +124,22 @@ impl Segment {
     }
 
     /// Appends; returns how many bytes were. Nothing is once it is whole or discarded.
-    pub(crate) fn append(&self, parts: Vec<Bytes>) -> u64 {
+    pub(crate) fn append(&self, chunk: Chunk) -> u64 {
         let mut added = 0;
         self.state.send_if_modified(|state| {
             if state.phase != Phase::Open {
                 return false;
             }
-            for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            for part in chunk.parts.into_iter().filter(|part| !part.is_empty()) {
                 added += u64::try_from(part.len()).unwrap_or(u64::MAX);
                 state.parts.push(part);
             }
-            state.bytes += added;
+            if added > 0 {
+                let Chunk { start, duration, independent, .. } = chunk;
+                let offset = state.bytes;
+                state.chunks.push(SegmentChunk { start, duration, independent, offset, bytes: added });
+                state.bytes += added;
+            }
             added > 0
         });
         added
@@ -126,6 +162,7 @@ impl Segment {
         self.state.send_modify(|state| {
             freed = std::mem::take(&mut state.bytes);
             state.parts = Vec::new();
+            state.chunks = Vec::new();
             state.phase = Phase::Discarded;
         });
         freed
@@ -179,29 +216,36 @@ mod tests {
 
     const ZERO: MediaTime = MediaTime::ZERO;
 
+    fn chunk(parts: &[&'static [u8]]) -> Chunk {
+        let parts: Vec<Bytes> = parts.iter().map(|part| Bytes::from_static(part)).collect();
+        let bytes = parts.iter().map(|part| u64::try_from(part.len()).unwrap()).sum();
+        Chunk { parts, start: ZERO, duration: MediaTime::from_millis(500), independent: true, bytes }
+    }
+
     #[test]
     fn a_reader_follows_the_writer_to_the_end() {
         let segment = Segment::new(SegmentNumber(1));
         let mut reader = segment.reader();
         assert_eq!(reader.next().now_or_never(), None);
-        assert_eq!(
-            segment.append(vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")]),
-            3
-        );
+        assert_eq!(segment.append(chunk(&[b"ab", b"", b"c"])), 3);
         assert_eq!(reader.next().now_or_never(), Some(Ok(Some(Bytes::from_static(b"ab")))));
         assert_eq!(reader.next().now_or_never(), Some(Ok(Some(Bytes::from_static(b"c")))));
         assert_eq!(reader.next().now_or_never(), None);
         assert!(segment.finish(ZERO, ZERO));
         assert!(!segment.finish(ZERO, ZERO));
-        assert_eq!(segment.append(vec![Bytes::from_static(b"late")]), 0);
+        assert_eq!(segment.append(chunk(&[b"late"])), 0);
         assert_eq!(reader.next().now_or_never(), Some(Ok(None)));
         assert_eq!(segment.complete().map(|whole| whole.bytes), Some(3));
+        assert_eq!(segment.append(chunk(&[b"late"])), 0);
+        let chunks: Vec<(u64, u64)> =
+            segment.chunks().iter().map(|chunk| (chunk.offset, chunk.bytes)).collect();
+        assert_eq!(chunks, [(0, 3)]);
     }
 
     #[test]
     fn a_reader_of_a_discarded_segment_is_told() {
         let segment = Segment::new(SegmentNumber(7));
-        segment.append(vec![Bytes::from_static(b"ab"), Bytes::from_static(b"c")]);
+        segment.append(chunk(&[b"ab", b"c"]));
         segment.finish(ZERO, ZERO);
         let mut reader = segment.reader();
         assert_eq!(reader.next().now_or_never(), Some(Ok(Some(Bytes::from_static(b"ab")))));

@@ -1,10 +1,11 @@
 //! A presentation as viewers see it: its window, its segments, and waiting for the one about to exist.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::SegmentNumber;
+use media::{MediaTime, SegmentNumber};
 use packager::cmaf::Chunk;
 use packager::window::{Latency, LiveEdge, Window, WindowTrack};
 use tokio::sync::watch;
@@ -13,10 +14,12 @@ use tokio::time;
 use super::Media;
 use super::archive::{Archive, Job, Key};
 use super::catalogue::{PresentationRecord, TrackRecord};
-use super::live::{Found, LiveWindow};
+use super::listing::Listing;
+use super::live::{Change, Found, LiveWindow, Past, Reach};
 use super::metrics::Metrics;
 use super::name::{FeedName, PresentationId, TrackName};
-use super::segment::Segment;
+use super::segment::{Segment, SegmentChunk};
+use crate::clock;
 
 /// How long a request for the next segment waits beyond one segment's length: encoding and packaging take that long
 /// at most, or the feed is late and the viewer had better ask again.
@@ -25,26 +28,62 @@ const WAIT_BEYOND_SEGMENT: Duration = Duration::from_secs(1);
 /// Where Date comes from for players that cannot trust the device's clock: `UTCTiming`.
 pub(super) const TIME_URL: &str = "/time";
 
+/// How long a number that is whole on every track waits for the archive before it is listed without. A healthy disk
+/// takes milliseconds; a viewer's buffer is at least a segment, so this is what a bad one may cost.
+const LISTING_WAIT: Duration = Duration::from_millis(400);
+
 /// Counts what readers may wait for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Progress {
+pub struct Progress {
+    /// Chunks that came, and segments begun anew, over all tracks.
+    pub chunks: u64,
     /// Segments opened, over all tracks.
-    opened: u64,
-    /// Changes of what is listed.
-    version: u64,
-    ended: bool,
-    settled: bool,
+    pub opened: u64,
+    /// Changes of what a manifest would say, chunks apart.
+    pub version: u64,
+    /// Whether nothing more will be listed.
+    pub ended: bool,
+    /// Whether it has ended and everything of it that could be is in the archive.
+    pub settled: bool,
+}
+
+/// The segment of a track that follows on its list.
+#[derive(Debug, Clone)]
+pub struct OpenSegment {
+    /// Its number.
+    pub number: SegmentNumber,
+    /// The chunks that are there, in order.
+    pub chunks: Vec<SegmentChunk>,
+    /// Whether it is whole, and listed once its other tracks and the archive are ready.
+    pub whole: bool,
+    /// Where its bytes are.
+    pub segment: Arc<Segment>,
+}
+
+/// What a view needs of the store it is in.
+#[derive(Clone)]
+pub(super) struct Keeping {
+    pub(super) metrics: Metrics,
+    /// With what lists where it does not answer.
+    pub(super) archive: Option<(Archive, Listing)>,
 }
 
 /// A presentation in memory. Cheap to share.
-#[derive(Debug)]
 pub struct PresentationView {
     pub(super) record: PresentationRecord,
     pub(super) names: Vec<TrackName>,
     inits: Vec<Bytes>,
-    time_shift: Duration,
     live: Mutex<LiveWindow>,
     progress: watch::Sender<Progress>,
+    keeping: Keeping,
+    this: Weak<Self>,
+}
+
+impl fmt::Debug for PresentationView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (feed, id) = (self.feed(), self.id());
+        f.debug_struct("PresentationView").field("feed", feed).field("id", id).finish_non_exhaustive()
+    }
 }
 
 impl PresentationView {
@@ -52,13 +91,28 @@ impl PresentationView {
         record: PresentationRecord,
         names: Vec<TrackName>,
         inits: Vec<Bytes>,
-        time_shift: Duration,
+        keeping: Keeping,
         now_unix_millis: u64,
-    ) -> Self {
+    ) -> Arc<Self> {
         let timescales = record.tracks.iter().map(|track| track.timescale);
-        let live =
-            LiveWindow::new(timescales, time_shift, record.cadence.segment_duration(), now_unix_millis);
-        Self { record, names, inits, time_shift, live: Mutex::new(live), progress: watch::Sender::default() }
+        let wait = keeping.archive.is_some().then_some(LISTING_WAIT);
+        let reach = Reach { window: record.window, memory: record.memory, wait };
+        let live = LiveWindow::new(timescales, reach, record.cadence.segment_duration(), now_unix_millis);
+        Arc::new_cyclic(|this| Self {
+            record,
+            names,
+            inits,
+            live: Mutex::new(live),
+            progress: watch::Sender::default(),
+            keeping,
+            this: this.clone(),
+        })
+    }
+
+    /// Lists what an earlier run left; before it has readers.
+    pub(super) fn take_up(&self, past: Vec<Past>) {
+        self.lock().take_up(past);
+        self.progress.send_modify(|progress| progress.version += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, LiveWindow> {
@@ -89,10 +143,58 @@ impl PresentationView {
         self.progress.borrow().settled
     }
 
-    /// Grows with every change of what a manifest would say.
+    /// Grows with every change of what a manifest would say; in low latency that is every chunk.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.progress.borrow().version
+        let progress = self.progress.borrow();
+        match self.record.target_latency {
+            Some(_) => progress.version.wrapping_add(progress.chunks),
+            None => progress.version,
+        }
+    }
+
+    /// How far behind real time viewers are meant to be.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        let target = self.record.target_latency;
+        target.map_or(Latency::Standard, |target| Latency::low(&self.record.cadence, target))
+    }
+
+    /// The parts at the live edge of a track, as a low-latency manifest shows them.
+    #[must_use]
+    pub fn edge(&self, track: usize) -> LiveEdge {
+        self.lock().edge(track)
+    }
+
+    /// Changes with every chunk that comes, with every segment that is listed, and at the end. Each receiver sees the
+    /// newest state; see [`watch::Receiver::wait_for`].
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// The segment of a track that follows on its list: being written, or whole and about to be listed. None before
+    /// its first chunk.
+    #[must_use]
+    pub fn open_segment(&self, track: usize) -> Option<OpenSegment> {
+        let segment = self.lock().open(track)?;
+        let whole = segment.whole_bytes().is_some();
+        Some(OpenSegment { number: segment.number(), chunks: segment.chunks(), whole, segment })
+    }
+
+    /// A segment that is in memory now, whole or being written; does not wait.
+    #[must_use]
+    pub fn segment_in_memory(&self, track: usize, number: SegmentNumber) -> Option<Arc<Segment>> {
+        match self.find(track, number) {
+            Found::Here(segment) => Some(segment),
+            Found::Soon | Found::Not => None,
+        }
+    }
+
+    /// How far back viewers may seek while it is live.
+    #[must_use]
+    pub fn time_shift(&self) -> Duration {
+        self.record.window
     }
 
     /// Nominal segment length.
@@ -131,7 +233,7 @@ impl PresentationView {
         self.inits.get(track).cloned()
     }
 
-    /// What a manifest is written from, as it is in memory.
+    /// What a manifest is written from: the whole window, also what of it is in the archive and not in memory.
     #[must_use]
     pub fn window(&self, media_base: &str) -> Window {
         let live = self.lock();
@@ -142,12 +244,18 @@ impl PresentationView {
             published_unix_millis: live.published_unix_millis(),
             live: !live.ended(),
             segment_duration: self.segment_duration(),
-            latency: Latency::Standard,
-            time_shift: self.time_shift,
+            latency: self.latency(),
+            time_shift: self.record.window,
             time_url: TIME_URL.to_owned(),
             media_base: media_base.to_owned(),
             tracks: tracks
-                .map(|(index, track)| track.window(live.listed(index), &live.rates(index)))
+                .map(|(index, track)| WindowTrack {
+                    edge: match self.record.target_latency {
+                        Some(_) => live.edge(index),
+                        None => LiveEdge::default(),
+                    },
+                    ..track.window(live.listed(index), &live.rates(index))
+                })
                 .collect(),
         }
     }
@@ -194,70 +302,111 @@ impl PresentationView {
     }
 
     /// See [`super::Presentation::push`].
-    pub(super) fn push(&self, track: usize, number: SegmentNumber, chunk: Chunk, metrics: &Metrics) {
-        let feed = self.record.feed.as_str();
+    pub(super) fn push(&self, track: usize, number: SegmentNumber, chunk: Chunk) {
         let (change, bytes, segments) = {
             let mut live = self.lock();
-            (live.push(track, number, chunk.parts), live.bytes(), live.segments())
+            (live.push(track, number, chunk), live.bytes(), live.segments())
         };
         if change.late {
             // Nor do the gauges change, which may be the next presentation's by now.
-            metrics.late_chunks.with_label_values(&[feed]).inc();
-            return;
+            return self.late();
         }
-        self.show(bytes, segments, metrics);
-        if change.opened {
-            self.progress.send_modify(|progress| progress.opened += 1);
+        self.show(bytes, segments);
+        self.progress.send_modify(|progress| {
+            progress.chunks += 1;
+            progress.opened += u64::from(change.opened);
+        });
+    }
+
+    /// See [`super::Presentation::restart`].
+    pub(super) fn restart(&self, track: usize, number: SegmentNumber) -> bool {
+        let (restarted, bytes, segments) = {
+            let mut live = self.lock();
+            (live.restart(track, number), live.bytes(), live.segments())
+        };
+        if restarted {
+            self.show(bytes, segments);
+            self.progress.send_modify(|progress| progress.chunks += 1);
         }
+        restarted
     }
 
     /// See [`super::Presentation::complete`].
-    pub(super) fn complete(
-        &self,
-        track: usize,
-        number: SegmentNumber,
-        times: (media::MediaTime, media::MediaTime),
-        now_unix_millis: u64,
-        archive: Option<&Archive>,
-        metrics: &Metrics,
-    ) {
-        let feed = self.record.feed.as_str();
-        let (change, bytes, segments) = {
+    pub(super) fn complete(&self, track: usize, number: SegmentNumber, times: (MediaTime, MediaTime)) {
+        let (mut change, next, bytes, segments) = {
             let mut live = self.lock();
-            let change = live.complete(track, number, times.0, times.1, now_unix_millis);
-            (change, live.bytes(), live.segments())
+            let change = live.complete(track, number, times, clock::both());
+            (change, live.next_advance(), live.bytes(), live.segments())
         };
         if change.late {
-            metrics.late_chunks.with_label_values(&[feed]).inc();
-            return;
+            return self.late();
         }
-        if let Some(segment) = change.completed {
-            metrics.segments_completed.with_label_values(&[feed]).inc();
-            if let (Some(archive), Some(name)) = (archive, self.names.get(track)) {
+        if let Some(segment) = change.completed.take() {
+            self.keeping.metrics.segments_completed.with_label_values(&[self.feed().as_str()]).inc();
+            if let (Some((archive, listing)), Some(name)) = (&self.keeping.archive, self.names.get(track)) {
                 archive.submit(&self.key(), Job::Segment { track, name: name.clone(), segment });
+                if let Some(next) = next {
+                    listing.look_at(self.this.clone(), next);
+                }
             }
         }
-        self.show(bytes, segments, metrics);
-        if change.listed {
-            self.progress.send_modify(|progress| progress.version += 1);
-        }
+        self.show(bytes, segments);
+        self.tell(&change);
     }
 
-    /// No more comes. False if that was said before.
-    pub(super) fn end(&self, now_unix_millis: u64, metrics: &Metrics) -> bool {
+    /// The archive has a number on every track.
+    pub(super) fn kept(&self, number: SegmentNumber) {
+        let change = self.lock().kept(number, clock::both());
+        self.tell(&change);
+    }
+
+    /// Lists what has waited for the archive long enough.
+    pub(super) fn list_what_is_due(&self) {
+        let (change, next) = {
+            let mut live = self.lock();
+            (live.advance(clock::both()), live.next_advance())
+        };
+        if let (Some((_, listing)), Some(next)) = (&self.keeping.archive, next) {
+            listing.look_at(self.this.clone(), next);
+        }
+        self.tell(&change);
+    }
+
+    /// Tells readers, and the archive, of what became of the list.
+    fn tell(&self, change: &Change) {
+        let ended = {
+            let live = self.lock();
+            if let Some((archive, _)) = &self.keeping.archive {
+                // Under the lock, for the last one to tell to be the last one to have looked.
+                archive.set_unprotected(&self.key(), live.is_unprotected());
+            }
+            live.ended()
+        };
+        if change.unprotected > 0 {
+            let feed = self.feed().as_str();
+            self.keeping.metrics.listed_unprotected.with_label_values(&[feed]).inc_by(change.unprotected);
+        }
+        self.progress.send_if_modified(|progress| {
+            let ends = ended && !progress.ended;
+            progress.ended |= ended;
+            progress.version += u64::from(change.listed || ends);
+            change.listed || ends
+        });
+    }
+
+    /// No more comes. False if that was said before. It has ended once nothing waits to be listed.
+    pub(super) fn close(&self, now_unix_millis: u64) -> bool {
         let (bytes, segments) = {
             let mut live = self.lock();
-            if live.ended() {
+            if live.closed() {
                 return false;
             }
-            live.end(now_unix_millis);
+            live.close(now_unix_millis);
             (live.bytes(), live.segments())
         };
-        self.show(bytes, segments, metrics);
-        self.progress.send_modify(|progress| {
-            progress.ended = true;
-            progress.version += 1;
-        });
+        self.show(bytes, segments);
+        self.progress.send_modify(|progress| progress.opened += 1);
+        self.tell(&Change::default());
         true
     }
 
@@ -272,14 +421,19 @@ impl PresentationView {
     /// Another presentation has taken its place.
     pub(super) fn release(&self) {
         self.lock().release();
+        self.tell(&Change::default());
+    }
+
+    fn late(&self) {
+        self.keeping.metrics.late_chunks.with_label_values(&[self.feed().as_str()]).inc();
     }
 
     pub(super) fn key(&self) -> Key {
         (self.record.feed.clone(), self.record.id.clone())
     }
 
-    fn show(&self, bytes: u64, segments: usize, metrics: &Metrics) {
-        let feed = self.record.feed.as_str();
+    fn show(&self, bytes: u64, segments: usize) {
+        let (feed, metrics) = (self.record.feed.as_str(), &self.keeping.metrics);
         metrics.memory_bytes.with_label_values(&[feed]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         metrics.memory_segments.with_label_values(&[feed]).set(i64::try_from(segments).unwrap_or(i64::MAX));
     }

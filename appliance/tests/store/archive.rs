@@ -85,6 +85,9 @@ fn of_the_same_id() -> appliance::store::NewPresentation {
         availability_start_unix_millis: 0,
         cadence: media::Cadence::new(media::FrameRate::PAL, Duration::from_secs(2), Duration::from_secs(1)),
         window: Duration::from_secs(4),
+        memory: Duration::from_secs(4),
+        target_latency: None,
+        resume: Vec::new(),
         tracks: vec![appliance::store::NewTrack {
             name: "a".to_owned(),
             kind: packager::window::WindowTrackKind::Audio { sample_rate: 48_000, channels: 2 },
@@ -127,9 +130,19 @@ async fn what_a_killed_run_left_is_put_in_order() {
     fs::write(&note, b"an operator's").unwrap();
 
     let (store, _registry) = open(&keep_all(), folder.path());
+    let interrupted = store.interrupted("studio-a").expect("nobody said that it has ended");
+    assert_eq!(
+        interrupted.next_segment,
+        SegmentNumber(5),
+        "what is not whole on every track is written again"
+    );
+    assert!(store.close_interrupted("studio-a", interrupted.last_end_unix_millis()));
+    assert!(!store.close_interrupted("studio-a", 0) && store.interrupted("studio-a").is_none());
+    assert!(poll(DEADLINE, || store.live("studio-a")?.is_settled().then_some(())).is_some());
     assert_eq!(numbers(&store, "studio-a", ID).await, [2, 3, 4]);
     let info = &store.presentations(None).await.unwrap()[0];
-    assert_eq!(info.ended_unix_millis, Some(1_795_230_900_000 + 10_000), "ended with its last segment");
+    assert_eq!(info.ended_unix_millis, Some(1_795_230_900_000 + 8_000), "ended with its last segment");
+    assert!(!file(folder.path(), "studio-a", 0, "00000005.m4s").exists(), "nobody listed it any more");
     assert!(orphans.iter().all(|orphan| !orphan.exists()));
     assert!(!lost.exists() && note.exists());
     assert_eq!(fetch(&store, "studio-a", ID, 0, Some(1)).await, None);

@@ -159,6 +159,9 @@ async fn what_cannot_be_begun_is_refused() {
             availability_start_unix_millis: 0,
             cadence: media::Cadence::new(media::FrameRate::PAL, SEGMENT, SEGMENT),
             window: SEGMENT,
+            memory: SEGMENT,
+            target_latency: None,
+            resume: Vec::new(),
             tracks: tracks.collect(),
         })
     };

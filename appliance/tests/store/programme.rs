@@ -10,7 +10,7 @@ use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
 use packager::cmaf::Chunk;
 use packager::window::WindowTrackKind;
 use prometheus::Registry;
-use test_support::wait_until;
+use test_support::{Stopwatch, wait_until};
 
 /// Names of the tracks.
 pub(crate) const TRACKS: [&str; 2] = ["360p", "audio"];
@@ -47,6 +47,9 @@ pub(crate) fn begin(store: &Store, feed: &str, id: &str, window: Duration) -> Pr
         availability_start_unix_millis: 1_795_230_900_000,
         cadence: Cadence::new(FrameRate::PAL, SEGMENT, Duration::from_millis(500)),
         window,
+        memory: window,
+        target_latency: None,
+        resume: b"how to go on".to_vec(),
         tracks: vec![track(TRACKS[0], video, 90_000), track(TRACKS[1], audio, 48_000)],
     };
     store.begin(new).unwrap()
@@ -80,7 +83,7 @@ pub(crate) fn complete(presentation: &Presentation, track: usize, number: u64) {
     presentation.complete(track, SegmentNumber(number), start, MediaTime::from_millis(2000));
 }
 
-/// Writes whole segments of both tracks.
+/// Writes whole segments of both tracks, and waits for each number to be listed.
 pub(crate) fn write(presentation: &Presentation, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
         for track in 0..TRACKS.len() {
@@ -88,6 +91,18 @@ pub(crate) fn write(presentation: &Presentation, numbers: impl IntoIterator<Item
             push(presentation, track, number, 1);
             complete(presentation, track, number);
         }
+        let view = presentation.view();
+        let listed = || view.listed().is_some_and(|(_, last)| last.0 >= number);
+        soon("the number to be listed", || listed() || !view.is_live());
+    }
+}
+
+/// Waits for what takes milliseconds, more closely than [`wait_until`] does.
+pub(crate) fn soon(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = Stopwatch::start();
+    while !condition() {
+        assert!(since.elapsed() < Duration::from_secs(20), "waited {:?} for {what}", since.elapsed());
+        std::thread::sleep(Duration::from_micros(200));
     }
 }
 

@@ -1,30 +1,40 @@
-//! What is too old or too much goes: whole presentations that have ended, the oldest first.
+//! What is too old or too much goes: whole presentations that have ended, the oldest first; of those that go on, what
+//! lies before their window, the oldest first. What viewers may seek back to stays, whatever the bounds say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use media::{SegmentNumber, Timescale};
+use packager::window::WindowSegment;
 use tracing::info;
 
 use super::ArchiveError;
-use super::backend::ArchiveBackend;
+use super::backend::{ArchiveBackend, ObjectName, Part};
 use crate::store::catalogue::{Catalogue, Listed};
+use crate::store::live::GRACE_SEGMENTS;
 use crate::store::metrics::Metrics;
+use crate::store::name::TrackName;
+
+/// Numbers of one presentation that are removed at once: some hundred files, so that nobody waits for it.
+const AT_ONCE: u32 = 64;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::store) struct Retention {
-    /// How long after its end.
+    /// How long after its end: a presentation's, or of one that goes on a segment's.
     pub(in crate::store) max_age: Option<Duration>,
-    /// Over all feeds; what is live counts, and stays.
+    /// Over all feeds; what is live counts.
     pub(in crate::store) max_bytes: Option<u64>,
 }
 
+/// Removes what has to go; whether there is more of it than was removed at once.
 pub(super) fn retain(
     backend: &dyn ArchiveBackend,
-    catalogue: &Catalogue,
+    catalogue: &mut Catalogue,
     retention: &Retention,
     metrics: &Metrics,
     now_unix_millis: u64,
-) -> Result<(), ArchiveError> {
+) -> Result<bool, ArchiveError> {
     let listed = catalogue.list(None)?;
     let mut bytes: u64 = listed.iter().map(|presentation| presentation.bytes).sum();
     let mut count = listed.len();
@@ -42,9 +52,110 @@ pub(super) fn retain(
         bytes = bytes.saturating_sub(presentation.bytes);
         count -= 1;
     }
+    let mut more = false;
+    for presentation in listed.iter().filter(|presentation| presentation.ended_unix_millis.is_none()) {
+        let removed = shorten(backend, catalogue, presentation, retention, bytes, now_unix_millis)?;
+        bytes = bytes.saturating_sub(removed.bytes);
+        more |= removed.more;
+    }
     metrics.archive_stored_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     metrics.archive_presentations.set(i64::try_from(count).unwrap_or(i64::MAX));
-    Ok(())
+    Ok(more)
+}
+
+#[derive(Default)]
+struct Removed {
+    bytes: u64,
+    more: bool,
+}
+
+/// Removes the oldest segments of a presentation that goes on.
+fn shorten(
+    backend: &dyn ArchiveBackend,
+    catalogue: &mut Catalogue,
+    presentation: &Listed,
+    retention: &Retention,
+    total: u64,
+    now_unix_millis: u64,
+) -> Result<Removed, ArchiveError> {
+    let record = &presentation.record;
+    if retention.max_age.is_none() && retention.max_bytes.is_none_or(|max_bytes| total <= max_bytes) {
+        return Ok(Removed::default());
+    }
+    let Some(last) = catalogue.last_number(presentation.row)? else { return Ok(Removed::default()) };
+    let length = record.cadence.segment_duration().to_duration().max(Duration::from_millis(1));
+    let window = u64::try_from(record.window.as_nanos().div_ceil(length.as_nanos())).unwrap_or(u64::MAX);
+    let before = last.0.saturating_add(1).saturating_sub(window.saturating_add(GRACE_SEGMENTS));
+    let mut oldest: BTreeMap<u64, Vec<(usize, WindowSegment)>> = BTreeMap::new();
+    for (index, track) in record.tracks.iter().enumerate() {
+        let first = SegmentNumber::FIRST;
+        for noted in catalogue.segments(presentation.row, index, track.timescale, first, AT_ONCE)? {
+            oldest.entry(noted.segment.number.0).or_default().push((index, noted.segment));
+        }
+    }
+    let sizes: Vec<Oldest> = oldest
+        .range(..before)
+        .map(|(number, segments)| Oldest {
+            number: *number,
+            bytes: segments.iter().map(|(_, segment)| segment.bytes).sum(),
+            end_unix_millis: segments.iter().map(|(_, segment)| end_unix_millis(presentation, segment)).max(),
+        })
+        .collect();
+    let Some(last_gone) = surplus(&sizes, retention, total, now_unix_millis) else {
+        return Ok(Removed::default());
+    };
+    let gone: Vec<(usize, WindowSegment)> =
+        oldest.range(..=last_gone).flat_map(|(_, segments)| segments.iter().copied()).collect();
+    let video = record.tracks.first().map_or(Timescale::VIDEO, |track| track.timescale);
+    let from = SegmentNumber(last_gone).next();
+    let first_left = catalogue.segments(presentation.row, 0, video, from, 1)?;
+    let start = first_left.first().map_or(presentation.end, |noted| noted.segment.start.to_duration());
+    catalogue.remove_segments(presentation.row, &gone, (start, presentation.end))?;
+    for (index, segment) in &gone {
+        let Some(track) = record.tracks.get(*index) else { continue };
+        let object = ObjectName {
+            feed: record.feed.clone(),
+            presentation: record.id.clone(),
+            track: TrackName::new(&track.name)?,
+            part: Part::Segment(segment.number),
+        };
+        let removed = backend.remove(&object);
+        removed.map_err(|source| ArchiveError::Remove { object: object.to_string(), source })?;
+    }
+    let bytes = gone.iter().map(|(_, segment)| segment.bytes).sum();
+    // Where the last one looked at has to go, the next may have to as well.
+    Ok(Removed { bytes, more: sizes.last().is_some_and(|oldest| oldest.number == last_gone) })
+}
+
+fn end_unix_millis(presentation: &Listed, segment: &WindowSegment) -> u64 {
+    let end = segment.start.plus(segment.duration).to_duration().as_millis();
+    let end = u64::try_from(end).unwrap_or(u64::MAX);
+    presentation.record.availability_start_unix_millis.saturating_add(end)
+}
+
+/// One number, over all tracks, that lies before the window.
+struct Oldest {
+    number: u64,
+    bytes: u64,
+    end_unix_millis: Option<u64>,
+}
+
+/// The last number that has to go; all before it go with it.
+fn surplus(oldest: &[Oldest], retention: &Retention, total: u64, now_unix_millis: u64) -> Option<u64> {
+    let max_age = retention.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let mut total = total;
+    let mut last = None;
+    for Oldest { number, bytes, end_unix_millis } in oldest {
+        let age = end_unix_millis.map(|end| now_unix_millis.saturating_sub(end));
+        let too_old = max_age.is_some_and(|max_age| age.is_some_and(|age| age > max_age));
+        let too_much = retention.max_bytes.is_some_and(|max_bytes| total > max_bytes);
+        if !too_old && !too_much {
+            break;
+        }
+        total = total.saturating_sub(*bytes);
+        last = Some(*number);
+    }
+    last
 }
 
 /// What has to go, oldest end first.
@@ -86,11 +197,16 @@ mod tests {
                 title: String::new(),
                 availability_start_unix_millis: 0,
                 cadence: Cadence::new(FrameRate::PAL, second, second),
+                window: second,
+                memory: second,
+                target_latency: None,
                 tracks: Vec::new(),
             },
             ended_unix_millis: ended,
             bytes,
-            duration: second,
+            start: Duration::ZERO,
+            end: second,
+            revision: 0,
         }
     }
 
@@ -112,5 +228,21 @@ mod tests {
         assert_eq!(rows(&all, Some(499), None), [3, 4]);
         assert_eq!(rows(&all, None, Some(70)), [3]);
         assert_eq!(rows(&all, None, Some(0)), [3, 4, 2]);
+    }
+
+    #[test]
+    fn of_what_goes_on_the_oldest_go_until_it_is_enough() {
+        let oldest: Vec<Oldest> =
+            (1..=5).map(|number| Oldest { number, bytes: 10, end_unix_millis: Some(number * 100) }).collect();
+        let last = |max_age: Option<u64>, max_bytes| {
+            let retention = Retention { max_age: max_age.map(Duration::from_millis), max_bytes };
+            surplus(&oldest, &retention, 100, 1000)
+        };
+        assert_eq!(last(None, None), None);
+        assert_eq!(last(None, Some(100)), None);
+        assert_eq!(last(None, Some(81)), Some(2));
+        assert_eq!(last(None, Some(0)), Some(5), "no more than lies before the window");
+        assert_eq!(last(Some(700), None), Some(2));
+        assert_eq!(last(Some(700), Some(60)), Some(4));
     }
 }

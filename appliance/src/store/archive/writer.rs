@@ -1,0 +1,321 @@
+//! The archive's thread.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use packager::window::WindowSegment;
+use tracing::{error, info, warn};
+
+use super::backend::{ArchiveBackend, ObjectName, Part};
+use super::queue::{MAX_WAITING, Written, lane_took, take_next};
+use super::retention::{self, Retention};
+use super::{ArchiveError, Job, Key, Shared, chain, recovery};
+use crate::clock;
+use crate::store::catalogue::{Catalogue, Listed, NewSegment, PresentationRecord};
+use crate::store::name::TrackName;
+use crate::store::segment::Segment;
+use media::SegmentNumber;
+
+/// Between two tries of a job that failed. Short against the window, long against a disk that is in trouble.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is too old or too much.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    backend: Arc<dyn ArchiveBackend>,
+    catalogue: Catalogue,
+    retention: Retention,
+    /// Held until nothing more is written.
+    lock: Option<File>,
+    /// Recordings of earlier runs whose files are still to be looked at.
+    unchecked: VecDeque<Listed>,
+}
+
+/// What a job that was done leaves to do.
+enum Done {
+    Begun(i64),
+    /// This number is kept on every track.
+    Kept(SegmentNumber),
+    /// Its segment left memory before it was written.
+    Lost,
+    Ended,
+    Nothing,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        backend: Arc<dyn ArchiveBackend>,
+        catalogue: Catalogue,
+        lock: File,
+        retention: Retention,
+        unchecked: Vec<Listed>,
+    ) -> Self {
+        Self { shared, backend, catalogue, retention, lock: Some(lock), unchecked: unchecked.into() }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut next_retention = clock::now();
+        let mut last: Option<Key> = None;
+        loop {
+            let now = clock::now();
+            let mut queue = self.shared.lock();
+            let overdue = queue.stopping.is_some_and(|deadline| now >= deadline);
+            if overdue {
+                drop(queue);
+                return self.stopped();
+            }
+            if let Some((key, handed_over, job, row)) = take_next(&mut queue, last.as_ref(), now) {
+                queue.busy_since = Some(now);
+                drop(queue);
+                self.work(&key, handed_over, job, row);
+                last = Some(key);
+                continue;
+            }
+            let idle = queue.lanes.values().all(|lane| lane.jobs.is_empty());
+            if queue.stopping.is_some() && idle {
+                drop(queue);
+                return self.stopped();
+            }
+            if std::mem::take(&mut queue.retention_due) || now >= next_retention {
+                drop(queue);
+                let more = self.retain();
+                next_retention = now + if more { Duration::ZERO } else { RETENTION_EVERY };
+                continue;
+            }
+            if let Some(recording) = self.unchecked.pop_front() {
+                drop(queue);
+                if let Err(error) = recovery::check(self.backend.as_ref(), &mut self.catalogue, &recording) {
+                    warn!(error = %chain(&error), "a recording cannot be looked at");
+                }
+                continue;
+            }
+            let wake = queue.lanes.values().filter_map(|lane| lane.retry_at).chain(queue.stopping).min();
+            let wake = wake.map_or(next_retention, |wake| wake.min(next_retention));
+            let pause = wake.saturating_duration_since(now).max(Duration::from_millis(1));
+            drop(self.shared.changed.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn stopped(mut self) {
+        // Whoever waits for the end may open the store again at once. Closing the file would not do: a process that is
+        // being spawned at this moment may hold it too until it executes.
+        if let Some(Err(error)) = self.lock.take().map(|lock| lock.unlock()) {
+            warn!(%error, "catalogue cannot be unlocked");
+        }
+        let mut queue = self.shared.lock();
+        queue.stopped = true;
+        if queue.waiting > 0 {
+            warn!(segments = queue.waiting, "archive stops before it has written everything");
+        }
+        queue.lanes.clear();
+        self.shared.changed.notify_all();
+    }
+
+    /// Does one job, and puts it back where it fails.
+    fn work(&mut self, key: &Key, handed_over: Instant, job: Job, row: Option<i64>) {
+        let counted = matches!(job, Job::Segment { .. });
+        // `Begin` is always first in its lane and stays there until it succeeds, so the others find a row.
+        let done = match (&job, row) {
+            (Job::Begin { record, inits, resume }, _) => self.begin(record, inits, resume).map(Done::Begun),
+            (Job::Segment { track, name, segment }, Some(row)) => {
+                self.segment(key, row, *track, name, segment)
+            }
+            (Job::Resume(resume), Some(row)) => {
+                self.catalogue.set_resume(row, resume).map(|()| Done::Nothing).map_err(Into::into)
+            }
+            (Job::End { ended_unix_millis, .. }, Some(row)) => self.end(key, row, *ended_unix_millis),
+            (Job::Segment { .. } | Job::Resume(_) | Job::End { .. }, None) => Ok(Done::Nothing),
+        };
+        let mut queue = self.shared.lock();
+        queue.busy_since = None;
+        let Some(lane) = queue.lanes.get_mut(key) else { return };
+        let mut tell: Option<Box<dyn FnOnce() + Send>> = None;
+        match done {
+            Ok(done) => {
+                lane.retry_at = None;
+                // Giving a segment up says nothing of the disk.
+                if !matches!(done, Done::Lost) && lane.problem.take().is_some() {
+                    info!(feed = %key.0, presentation = %key.1, "archive writes again");
+                }
+                match (done, job) {
+                    (Done::Begun(row), _) => lane.row = Some(row),
+                    (Done::Kept(number), _) => {
+                        let kept = lane.kept.clone();
+                        tell = Some(Box::new(move || kept(number)));
+                    }
+                    (Done::Ended, Job::End { settled, .. }) => {
+                        queue.lanes.remove(key);
+                        tell = Some(settled);
+                    }
+                    (Done::Lost | Done::Ended | Done::Nothing, _) => {}
+                }
+            }
+            Err(error) => {
+                self.shared.metrics.archive_failures.with_label_values(&[error.step()]).inc();
+                if lane.problem.is_none() {
+                    warn!(feed = %key.0, presentation = %key.1, error = %chain(&error), "archive is degraded");
+                }
+                lane.problem = Some(chain(&error));
+                lane.retry_at = Some(clock::now() + RETRY_AFTER);
+                lane.jobs.push_front((handed_over, job));
+            }
+        }
+        if counted && lane_took(&queue, key) {
+            queue.waiting = queue.waiting.saturating_sub(1);
+            queue.full &= queue.waiting >= MAX_WAITING / 2;
+        }
+        self.shared.show(&queue);
+        drop(queue);
+        if let Some(tell) = tell {
+            tell();
+        }
+    }
+
+    fn begin(
+        &mut self,
+        record: &PresentationRecord,
+        inits: &[Bytes],
+        resume: &[u8],
+    ) -> Result<i64, ArchiveError> {
+        for (track, init) in record.tracks.iter().zip(inits) {
+            let object = ObjectName {
+                feed: record.feed.clone(),
+                presentation: record.id.clone(),
+                track: TrackName::new(&track.name)?,
+                part: Part::Init,
+            };
+            self.put(&object, std::slice::from_ref(init))?;
+        }
+        Ok(self.catalogue.begin(record, resume)?)
+    }
+
+    fn segment(
+        &mut self,
+        key: &Key,
+        row: i64,
+        track: usize,
+        name: &TrackName,
+        segment: &Segment,
+    ) -> Result<Done, ArchiveError> {
+        let number = segment.number();
+        let Some(whole) = segment.complete() else {
+            self.lost(key, number);
+            return Ok(Done::Lost);
+        };
+        let part = Part::Segment(number);
+        let object =
+            ObjectName { feed: key.0.clone(), presentation: key.1.clone(), track: name.clone(), part };
+        self.put(&object, &whole.parts)?;
+        let noted =
+            WindowSegment { number, start: whole.start, duration: whole.duration, bytes: whole.bytes };
+        let new = NewSegment { row, track, segment: noted, crc32: checksum(&whole.parts) };
+        let written = Written { track: name.clone(), new };
+        let Some((rows, stale)) = self.note_written(key, written) else { return Ok(Done::Nothing) };
+        self.catalogue.add(&rows)?;
+        self.forget_written(key, number);
+        for stale in &stale {
+            self.remove_unnoted(key, stale);
+        }
+        let bytes = rows.iter().map(|row| row.segment.bytes).sum();
+        self.shared.metrics.archive_writes.inc_by(u64::try_from(rows.len()).unwrap_or(0));
+        self.shared.metrics.archive_bytes_written.inc_by(bytes);
+        Ok(Done::Kept(number))
+    }
+
+    /// Adds to what is on disk of a number. Once that is every track: what is to be noted, and what is on disk of
+    /// numbers before it, which will never be whole since a track's numbers only grow.
+    fn note_written(&self, key: &Key, written: Written) -> Option<(Vec<NewSegment>, Vec<Written>)> {
+        let number = written.new.segment.number.0;
+        let mut queue = self.shared.lock();
+        let lane = queue.lanes.get_mut(key)?;
+        let of_number = lane.written.entry(number).or_default();
+        // A number whose rows could not be noted is tried again with its last segment.
+        of_number.retain(|other| other.track != written.track);
+        of_number.push(written);
+        if of_number.len() < lane.tracks {
+            return None;
+        }
+        let rows = of_number.iter().map(|written| written.new).collect();
+        Some((rows, lane.written.range(..number).flat_map(|(_, written)| written.clone()).collect()))
+    }
+
+    /// Up to `number`.
+    fn forget_written(&self, key: &Key, number: SegmentNumber) {
+        if let Some(lane) = self.shared.lock().lanes.get_mut(key) {
+            lane.written = lane.written.split_off(&number.0.saturating_add(1));
+        }
+    }
+
+    /// Best effort: what is left is removed at the next start.
+    fn remove_unnoted(&self, key: &Key, written: &Written) {
+        let part = Part::Segment(written.new.segment.number);
+        let (feed, presentation, track) = (key.0.clone(), key.1.clone(), written.track.clone());
+        let object = ObjectName { feed, presentation, track, part };
+        if let Err(error) = self.backend.remove(&object) {
+            warn!(%object, %error, "a segment of a number that was never whole cannot be removed");
+        }
+    }
+
+    fn end(&mut self, key: &Key, row: i64, ended_unix_millis: u64) -> Result<Done, ArchiveError> {
+        self.catalogue.end(row, ended_unix_millis)?;
+        let written = self.shared.lock().lanes.get_mut(key).map(|lane| std::mem::take(&mut lane.written));
+        for written in written.unwrap_or_default().into_values().flatten() {
+            self.remove_unnoted(key, &written);
+        }
+        Ok(Done::Ended)
+    }
+
+    fn put(&self, object: &ObjectName, parts: &[Bytes]) -> Result<(), ArchiveError> {
+        let written = self.backend.put(object, parts);
+        written.map_err(|source| ArchiveError::Write { object: object.to_string(), source })
+    }
+
+    fn lost(&self, key: &Key, number: SegmentNumber) {
+        self.shared.metrics.archive_segments_lost.with_label_values(&["left the window"]).inc();
+        let mut queue = self.shared.lock();
+        if queue.lost == 0 {
+            error!(feed = %key.0, presentation = %key.1, %number, "segment left memory before it was archived");
+        }
+        queue.lost += 1;
+    }
+
+    /// Whether there is more to remove than was at once.
+    fn retain(&mut self) -> bool {
+        let outcome = retention::retain(
+            self.backend.as_ref(),
+            &mut self.catalogue,
+            &self.retention,
+            &self.shared.metrics,
+            clock::unix_millis(),
+        );
+        let (more, problem) = match outcome {
+            Ok(more) => (more, None),
+            Err(error) => {
+                self.shared.metrics.archive_failures.with_label_values(&[error.step()]).inc();
+                (false, Some(chain(&error)))
+            }
+        };
+        let mut queue = self.shared.lock();
+        if let Some(problem) = problem.as_ref().filter(|_| queue.retention_problem.is_none()) {
+            warn!(error = %problem, "archive cannot make room");
+        }
+        queue.retention_problem = problem;
+        self.shared.show(&queue);
+        more
+    }
+}
+
+/// CRC-32 of an object: against torn writes, not against malice.
+fn checksum(parts: &[Bytes]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}

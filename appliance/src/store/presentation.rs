@@ -1,0 +1,64 @@
+//! The writer of a presentation.
+
+use std::sync::Arc;
+
+use media::{MediaTime, SegmentNumber};
+use packager::cmaf::Chunk;
+
+use super::Store;
+use super::archive::Job;
+use super::view::PresentationView;
+use crate::clock;
+
+/// The writer of one presentation. Dropped, it ends it.
+#[derive(Debug)]
+pub struct Presentation {
+    pub(super) view: Arc<PresentationView>,
+    pub(super) store: Store,
+}
+
+impl Presentation {
+    /// What viewers see of it.
+    #[must_use]
+    pub fn view(&self) -> &Arc<PresentationView> {
+        &self.view
+    }
+
+    /// Appends a chunk to a segment, which it opens where it is new. Numbers of a track only grow; a chunk for a
+    /// segment that is whole or gone is dropped and counted.
+    pub fn push(&self, track: usize, segment: SegmentNumber, chunk: Chunk) {
+        self.view.push(track, segment, chunk);
+    }
+
+    /// Drops what was pushed of a segment that is not whole, and of any after it on its track, for a new worker to
+    /// write it anew. Whoever is reading it is told that it is not all ([`super::Discarded`]), and never gets bytes of
+    /// both. False where there was nothing to drop, also where the segment is whole.
+    pub fn restart(&self, track: usize, segment: SegmentNumber) -> bool {
+        self.view.restart(track, segment)
+    }
+
+    /// Says that a segment is whole. Its number is listed once it is whole on every track and the archive has it on
+    /// every track, or after a bounded wait for that.
+    pub fn complete(&self, track: usize, segment: SegmentNumber, start: MediaTime, duration: MediaTime) {
+        self.view.complete(track, segment, (start, duration));
+    }
+
+    /// Replaces what the feed gets to know when it goes on with this presentation after the daemon died. Noted behind
+    /// what was completed before; without an archive nothing happens.
+    pub fn note_resume(&self, resume: Vec<u8>) {
+        if let Some((archive, _)) = &self.store.shared.archive {
+            archive.submit(&self.view.key(), Job::Resume(resume));
+        }
+    }
+
+    /// Ends it: a segment that is not whole is dropped, the manifest turns static in place.
+    pub fn end(self, now_unix_millis: u64) {
+        self.store.shared.end(&self.view, now_unix_millis);
+    }
+}
+
+impl Drop for Presentation {
+    fn drop(&mut self) {
+        self.store.shared.end(&self.view, clock::unix_millis());
+    }
+}
