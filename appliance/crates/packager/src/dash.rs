@@ -2,7 +2,7 @@
 //!
 //! Segments are addressed by `$Number$` and timed by a `SegmentTimeline`, so that every time in the MPD is the exact
 //! `tfdt` of its segment, also for sound, whose segments differ in length. Nothing is listed before it is whole. Low
-//! latency lists nothing and gives a rule instead, see [`low_latency`]; once it has ended it is written as all else.
+//! latency lists nothing and gives a rule instead (`dash/low_latency.rs`).
 
 use std::time::Duration;
 
@@ -83,7 +83,10 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
         kind: if window.live { "dynamic" } else { "static" },
         availability_start_time: live(rfc3339(window.availability_start_unix_millis)),
         publish_time: live(rfc3339(window.published_unix_millis)),
-        media_presentation_duration: (!window.live).then(|| xs_duration(end(window))),
+        media_presentation_duration: (!window.live).then(|| {
+            let end = end(window);
+            xs_duration(low.map_or(end, |low| low.end(end)))
+        }),
         minimum_update_period: live(xs_duration(low.map_or(segment, LowLatency::update_period))),
         min_buffer_time: xs_duration(low.map_or(segment, LowLatency::buffer_time)),
         time_shift_buffer_depth: live(xs_duration(window.time_shift)),
@@ -92,7 +95,7 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
         )),
         max_segment_duration: xs_duration(longest(window)),
         program_information: ProgramInformation { title: Text { text: xml_text(&window.title) } },
-        service_description: low.map(LowLatency::service_description),
+        service_description: low.and_then(LowLatency::service_description),
         period: Period { id: "0", start: "PT0S", adaptation_sets: adaptation_sets(window)? },
         utc_timing: window.live.then(|| utc_timing(window)),
     };
@@ -186,7 +189,7 @@ fn adaptation_set(
         max_height: None,
         max_frame_rate: None,
         par: None,
-        producer_reference_time: LowLatency::of(window).map(LowLatency::producer_reference_time),
+        producer_reference_time: LowLatency::of(window).and_then(LowLatency::producer_reference_time),
         role: Descriptor { scheme: "urn:mpeg:dash:role:2011", value: "main".to_owned() },
         representations,
     }

@@ -1,7 +1,7 @@
 //! HLS (RFC 8216): master and media playlists over the same CMAF segments.
 //!
 //! The master playlist stands beside the MPD; a track's media playlist stands in the folder of the track's name below
-//! it, so that the segments are at `../{media_base}{name}/` from there. In low latency ([`low_latency`]) the parts of
+//! it, so that the segments are at `../{media_base}{name}/` from there. In low latency the parts of
 //! segment 7 are `7.0.m4s`, `7.1.m4s` and so on, beside `7.m4s`.
 
 use std::fmt::{self, Write as _};

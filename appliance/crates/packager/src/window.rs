@@ -33,8 +33,8 @@ pub struct Window {
     pub tracks: Vec<WindowTrack>,
 }
 
-/// How far behind real time viewers are meant to be. It says how a manifest is written only while more segments come:
-/// what has ended is written alike in both cases.
+/// How far behind real time viewers are meant to be. What has ended keeps it: the MPD goes on addressing segments as
+/// before, for those who watch it end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Latency {
     /// Nothing is announced before it is whole.

@@ -9,10 +9,14 @@
 //! The length of a segment is exact for pictures, and is given on their clock for sound as well, where it need not be
 //! a whole number of samples. A segment of sound begins at the first AAC frame that begins in its time: its `tfdt` is up
 //! to one frame after what the MPD says (5.3.9.5.3 would allow half a segment), and players go by the `tfdt`.
+//!
+//! Once ended it is still written so where it begins with segment 1: players that watch it end would trip over another
+//! addressing (Shaka Player does, by an exception). Where its beginning is gone, it has to be listed for those who come
+//! then.
 
 use std::time::Duration;
 
-use media::{MediaTime, Timescale};
+use media::{MediaTime, SegmentNumber, Timescale};
 
 use super::schema::{
     Latency as LatencyElement, PlaybackRate, ProducerReferenceTime, SegmentTemplate, ServiceDescription,
@@ -34,7 +38,7 @@ const BEHIND_SEGMENTS: u32 = 2;
 /// Samples of the longest AAC frame, in the track's timescale.
 const AAC_FRAME: i64 = 1024;
 
-/// A window that is written in low latency.
+/// A window that is written as low latency.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LowLatency<'a> {
     window: &'a Window,
@@ -43,14 +47,22 @@ pub(super) struct LowLatency<'a> {
 }
 
 impl<'a> LowLatency<'a> {
-    /// None where the window is not, or not any more.
+    /// None where the window is not, or cannot be any more.
     pub(super) fn of(window: &'a Window) -> Option<Self> {
-        match window.latency {
-            Latency::Low { chunk_duration, target_latency } if window.live => {
-                Some(Self { window, chunk: chunk_duration, target: target_latency })
-            }
-            Latency::Low { .. } | Latency::Standard => None,
-        }
+        let Latency::Low { chunk_duration, target_latency } = window.latency else { return None };
+        let from_first = |track: &WindowTrack| {
+            track.segments.first().is_some_and(|segment| segment.number == SegmentNumber::FIRST)
+        };
+        let whole = window.live || window.tracks.iter().all(from_first);
+        whole.then_some(Self { window, chunk: chunk_duration, target: target_latency })
+    }
+
+    /// Where an ended presentation ends: sound may last a part of an AAC frame longer than the last segment's time, and
+    /// is cut there, or that part would be one more segment.
+    pub(super) fn end(self, end: Duration) -> Duration {
+        let last =
+            self.window.tracks.iter().filter_map(|track| track.segments.last()).map(|last| last.number);
+        last.max().map_or(end, |last| end.min(self.window.nominal_end(last).to_duration()))
     }
 
     pub(super) fn update_period(self) -> Duration {
@@ -66,10 +78,10 @@ impl<'a> LowLatency<'a> {
         self.target
     }
 
-    pub(super) fn service_description(self) -> ServiceDescription {
+    pub(super) fn service_description(self) -> Option<ServiceDescription> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let behind = self.window.segment_duration.saturating_mul(BEHIND_SEGMENTS);
-        ServiceDescription {
+        self.window.live.then(|| ServiceDescription {
             id: ID,
             latency: LatencyElement {
                 reference_id: ID,
@@ -79,21 +91,21 @@ impl<'a> LowLatency<'a> {
                 min: millis((self.target / 2).max(self.chunk).min(self.target)),
             },
             playback_rate: PLAYBACK_RATE,
-        }
+        })
     }
 
     /// What the `prft` in the chunks say, once: wall time goes with presentation time from their zeros on. `captured`
     /// goes with their flags (ISO/IEC 14496-12, 8.16.5: a consistent, small offset from the real time of what is seen),
     /// since it is when pictures come in, not when they leave the encoder.
-    pub(super) fn producer_reference_time(self) -> ProducerReferenceTime {
-        ProducerReferenceTime {
+    pub(super) fn producer_reference_time(self) -> Option<ProducerReferenceTime> {
+        self.window.live.then(|| ProducerReferenceTime {
             id: ID,
             inband: true,
             kind: "captured",
             wall_clock_time: rfc3339(self.window.availability_start_unix_millis),
             presentation_time: 0,
             utc_timing: utc_timing(self.window),
-        }
+        })
     }
 
     pub(super) fn template(
@@ -102,14 +114,15 @@ impl<'a> LowLatency<'a> {
         initialization: String,
         media: String,
     ) -> SegmentTemplate {
+        let live = self.window.live;
         SegmentTemplate {
             timescale: Timescale::VIDEO.get(),
             initialization,
             media,
             start_number: 1,
             duration: u64::try_from(self.window.segment_ticks()).ok(),
-            availability_time_offset: Some(seconds_down(self.availability_time_offset(track))),
-            availability_time_complete: Some(false),
+            availability_time_offset: live.then(|| seconds_down(self.availability_time_offset(track))),
+            availability_time_complete: live.then_some(false),
             timeline: None,
         }
     }

@@ -239,12 +239,41 @@ fn low_latency_says_how_far_behind_to_be() {
 }
 
 #[test]
-fn low_latency_can_begin_before_a_segment_is_whole_and_ends_like_all_else() {
+fn low_latency_can_begin_before_a_segment_is_whole() {
     let mut window = low();
     for track in &mut window.tracks {
         track.segments.clear();
     }
     assert_eq!(read(&window).periods[0].adaptations.len(), 2);
+}
+
+#[test]
+fn low_latency_ends_in_the_same_addressing() {
+    let mut window = Window { latency: low().latency, ..sample::window(false, 1, 8) };
+    let ended = read(&window);
+    assert_eq!(ended.mpdtype.as_deref(), Some("static"));
+    // Sound ends later, by less than a frame.
+    let seven = Duration::from_millis(7 * 2002);
+    assert!(end(&window) > seven);
+    assert_eq!(ended.mediaPresentationDuration, Some(seven));
+    assert!(ended.ServiceDescription.is_empty() && ended.UTCTiming.is_empty());
+    for set in &ended.periods[0].adaptations {
+        let template = template_of(set, 0);
+        assert_eq!((template.startNumber, template.duration), (Some(1), Some(180_180.0)));
+        assert!(template.availabilityTimeOffset.is_none() && template.availabilityTimeComplete.is_none());
+        assert!(set.ProducerReferenceTime.is_empty());
+    }
+    // Cut short.
+    for track in &mut window.tracks {
+        let last = track.segments.last_mut().unwrap();
+        last.duration = MediaTime::new(i64::from(track.timescale.get()), track.timescale);
+    }
+    let told = read(&window).mediaPresentationDuration.unwrap();
+    assert!(told > Duration::from_millis(6 * 2002 + 1000) && told < Duration::from_millis(6 * 2002 + 1024));
+}
+
+#[test]
+fn low_latency_without_its_beginning_ends_in_a_list() {
     let ended = Window { live: false, ..low() };
     let standard = Window { latency: Latency::Standard, ..ended.clone() };
     assert_eq!(mpd(&ended).unwrap(), mpd(&standard).unwrap());

@@ -356,6 +356,30 @@ fn a_prft_says_when_the_chunk_happened() {
     assert_eq!((fraction + (1 << 31)) >> 32, 650);
 }
 
+/// ISO/IEC 14496-12, 8.16.5: flags 24, a consistent, small offset from real time; 64 bits of media time in version 1.
+#[test]
+fn a_prft_says_what_its_time_is() {
+    let body = |segment: u64| {
+        let segment = SegmentNumber(segment);
+        let mut segmenter = VideoSegmenter::new(small(), RungRate::Full, segment).with_producer_time(0);
+        let frame = small().first_frame(segment);
+        segmenter.push(picture(frame, true)).unwrap();
+        let out = segmenter.push(picture(frame + 1, false)).unwrap();
+        let Packaged::Chunk { chunk, .. } = &out[0] else { panic!("{out:?}") };
+        let at = chunk.parts[0].windows(4).position(|w| w == b"prft").unwrap();
+        let length =
+            usize::try_from(u32::from_be_bytes(chunk.parts[0][at - 4..at].try_into().unwrap())).unwrap();
+        chunk.parts[0][at + 4..at - 4 + length].to_vec()
+    };
+    let first = body(2);
+    assert_eq!(first[..8], [0, 0, 0, 24, 0, 0, 0, 1], "version, flags, track");
+    assert_eq!((first.len(), &first[16..]), (20, &36_000u32.to_be_bytes()[..]));
+    // After more than 13 hours of 90 kHz.
+    let later = body(150_001);
+    assert_eq!(later[..8], [1, 0, 0, 24, 0, 0, 0, 1]);
+    assert_eq!((later.len(), &later[16..]), (24, &5_400_000_000u64.to_be_bytes()[..]));
+}
+
 /// Decoding order as x264 has it: an anchor, the middle of those shown before it, and the rest in order.
 fn x264_order(pictures: u64, b_frames: u64) -> Vec<u64> {
     let mut order = vec![0];
