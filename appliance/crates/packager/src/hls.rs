@@ -121,7 +121,7 @@ pub fn media(window: &Window, track: usize) -> Result<String, HlsError> {
     media_update(window, track, Skip::No)
 }
 
-/// As [`media`], where asked for as a Playlist Delta Update, which only low latency offers and what has ended does not.
+/// As [`media()`], where asked for as a Playlist Delta Update, which only low latency offers and what has ended does not.
 ///
 /// # Errors
 /// Likewise.

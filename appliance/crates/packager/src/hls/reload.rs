@@ -128,7 +128,7 @@ fn number(directive: &'static str, value: &str, most: u64) -> Result<u64, Reload
 /// all that it will have.
 ///
 /// # Errors
-/// As [`super::media`], but not where nothing is listed yet: that is a reason to wait.
+/// As [`super::media()`], but not where nothing is listed yet: that is a reason to wait.
 pub fn readiness(window: &Window, track: usize, reload: &Reload) -> Result<Readiness, HlsError> {
     let no_such = HlsError::NoSuchTrack { index: track, tracks: window.tracks.len() };
     let track = window.tracks.get(track).ok_or(no_such)?;
