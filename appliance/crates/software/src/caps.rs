@@ -17,7 +17,11 @@ pub struct Caps {
 impl Caps {
     pub(crate) fn of(device: &Device) -> Self {
         let opens = |codec: &Codec| {
-            Decoder::open(device, &DecoderConfig { codec: *codec, configuration: None, threads: 1 }).is_ok()
+            Decoder::open(
+                device,
+                &DecoderConfig { codec: *codec, configuration: None, threads: 1, low_latency: false },
+            )
+            .is_ok()
         };
         let encoder = Encoder::open(
             device,
@@ -29,6 +33,7 @@ impl Caps {
                 tune: None,
                 profile: "high".to_owned(),
                 threads: 1,
+                low_latency: false,
                 captions: false,
             },
         );

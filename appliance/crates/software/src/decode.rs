@@ -63,6 +63,8 @@ pub struct DecoderConfig<'a> {
     pub configuration: Option<&'a [u8]>,
     /// Pictures decoded at once; every one above 1 delays the output by one picture.
     pub threads: usize,
+    /// Whether pictures are to come out as early as the format allows.
+    pub low_latency: bool,
 }
 
 /// A picture with the tag of the unit it was coded in.
@@ -100,6 +102,11 @@ impl Decoder {
         if let Some(record) = config.configuration {
             check_record(codec, record)?;
             ffi::set_extradata(&mut context, record).map_err(failed)?;
+        }
+        // H.264 and HEVC decoders hold back what the stream's reordering asks for, and no more; told to hurry, they would
+        // put out pictures in the wrong order. AV1's keeps its threads busy instead, unless it is told.
+        if config.low_latency && codec == Codec::Av1 {
+            context.set_flags(codec::Flags::LOW_DELAY);
         }
         context.set_threading(codec::threading::Config {
             kind: codec::threading::Type::Frame,

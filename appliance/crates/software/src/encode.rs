@@ -16,6 +16,9 @@ use crate::frame::{Frame, Size};
 /// 4-byte lengths as ISO/IEC 14496-15 has them.
 const X264: &str = "annexb=0:force-cfr=1:keyint=infinite:min-keyint=1:scenecut=0:open-gop=0:nal-hrd=none";
 
+/// What x264's tune `zerolatency` sets beside slices for threads; a rung may have another tune.
+const LOW_LATENCY: &str = ":bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0";
+
 /// Pictures that each preset looks ahead (x264 `common/base.c`, build 164).
 const PRESET_LOOKAHEAD: [(&str, u32); 10] = [
     ("ultrafast", 0),
@@ -116,8 +119,11 @@ pub struct EncoderConfig {
     pub tune: Option<String>,
     /// H.264 profile.
     pub profile: String,
-    /// Pictures encoded at once. Each above 1 costs latency and memory.
+    /// Threads of the encoder. Each above 1 encodes a picture of its own, which costs latency and memory, or with
+    /// `low_latency` a slice of the same picture, which costs bits.
     pub threads: usize,
+    /// Whether each picture is to come out as soon as it is coded: without look-ahead and B-frames.
+    pub low_latency: bool,
     /// Whether closed captions are passed on; of no use where pictures are left out.
     pub captions: bool,
 }
@@ -194,7 +200,11 @@ impl Encoder {
         context.set_time_base(Rational::new(d, n));
         context.set_frame_rate(Some(Rational::new(n, d)));
         context.set_threading(codec::threading::Config {
-            kind: codec::threading::Type::Frame,
+            kind: if config.low_latency {
+                codec::threading::Type::Slice
+            } else {
+                codec::threading::Type::Frame
+            },
             count: config.threads.max(1),
             ..codec::threading::Config::default()
         });
@@ -210,6 +220,9 @@ impl Encoder {
         set_rate(&mut video, config.rate)?;
 
         let mut parameters = X264.to_owned();
+        if config.low_latency {
+            parameters.push_str(LOW_LATENCY);
+        }
         if let Some(pictures) = lookahead(config) {
             parameters.push_str(&format!(":rc-lookahead={pictures}"));
         }
@@ -318,7 +331,7 @@ impl Encoder {
 /// 1080p to 360p. Going from 10 to 7 pictures (`veryfast`) loses 0.09 dB of SSIM with natural pictures at 720p.
 fn lookahead(config: &EncoderConfig) -> Option<u32> {
     // It looks at nothing ahead.
-    if config.tune.as_deref().is_some_and(|tune| tune.contains("zerolatency")) {
+    if config.low_latency || config.tune.as_deref().is_some_and(|tune| tune.contains("zerolatency")) {
         return None;
     }
     let (_, preset) = PRESET_LOOKAHEAD.iter().find(|(preset, _)| *preset == config.preset)?;

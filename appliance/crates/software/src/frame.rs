@@ -47,6 +47,28 @@ impl Frame {
         blank(size).map(|video| Self(Arc::new(video)))
     }
 
+    /// A picture of the samples of `planes` (luma, then both chroma), 8-bit 4:2:0, BT.709, limited range, rows without
+    /// padding; ready for an encoder. None where a plane is not as large as `size`, which is even, has it.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub fn from_planes(size: Size, planes: [&[u8]; 3]) -> Result<Option<Self>, LibraryError> {
+        let mut video = blank(size)?;
+        for (index, plane) in planes.into_iter().enumerate() {
+            let length = |side: u32| usize::try_from(if index == 0 { side } else { side / 2 });
+            let (Ok(width), Ok(height)) = (length(size.width), length(size.height)) else { return Ok(None) };
+            if width == 0 || plane.len() != width * height {
+                return Ok(None);
+            }
+            let stride = video.stride(index);
+            for (target, row) in video.data_mut(index).chunks_mut(stride).zip(plane.chunks_exact(width)) {
+                let Some(target) = target.get_mut(..width) else { return Ok(None) };
+                target.copy_from_slice(row);
+            }
+        }
+        Ok(Some(Self(Arc::new(video))))
+    }
+
     /// Its size in samples.
     #[must_use]
     pub fn size(&self) -> Size {

@@ -8,6 +8,7 @@
 //!   [`deinterlace`]);
 //! - [`frame`]: [`Frame`], an immutable picture that is shared by reference count;
 //! - [`scale`]: [`Scaler`], any picture to 8-bit 4:2:0 BT.709 limited range (`matrix`), fitted into a size;
+//! - [`still`]: one PNG or JPEG file to a picture, which is scaled like any other;
 //! - [`encode`]: [`Encoder`], x264 with IDR pictures only where they are asked for.
 //!
 //! `unsafe` stands in [`ffi`] alone, where `ffmpeg-next` has no safe face.
@@ -24,6 +25,7 @@ mod ffi;
 pub mod frame;
 mod matrix;
 pub mod scale;
+pub mod still;
 
 pub use caps::Caps;
 pub use decode::{Decoded, Decoder, DecoderConfig};

@@ -7,7 +7,7 @@ pub(crate) mod software;
 use std::error::Error;
 
 use bytes::Bytes;
-use media::{FrameRate, Rung, Size, VideoCodec};
+use media::{FrameRate, Latency, Rung, Size, VideoCodec};
 
 /// A step of an engine that fails. The source is the engine's own error.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub(crate) enum EngineError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// Decoding the slate's picture.
+    #[error("the slate's picture cannot be decoded")]
+    Still(#[source] Box<dyn Error + Send + Sync>),
     /// Encoding.
     #[error("encoding failed")]
     Encode(#[source] Box<dyn Error + Send + Sync>),
@@ -51,12 +54,19 @@ pub(crate) trait Engine {
         codec: VideoCodec,
         configuration: &[u8],
         load: u64,
+        latency: Latency,
     ) -> Result<Self::Decoder, EngineError>;
 
     /// An encoder for a rung at `frame_rate`, the rung's own. `all` is what all rungs together ask of the device, in
-    /// luma samples a second.
-    fn encoder(&mut self, rung: &Rung, frame_rate: FrameRate, all: u64)
-    -> Result<Self::Encoder, EngineError>;
+    /// luma samples a second. The configuration of what comes out is a function of the rung, its rate and `latency`
+    /// alone: a worker that takes over continues the same track.
+    fn encoder(
+        &mut self,
+        rung: &Rung,
+        frame_rate: FrameRate,
+        all: u64,
+        latency: Latency,
+    ) -> Result<Self::Encoder, EngineError>;
 
     /// The frame fitted into `to`, in the form encoders take; the same frame where it has that already.
     fn scale(&mut self, frame: &Self::Frame, to: Size) -> Result<Self::Frame, EngineError>;
@@ -64,8 +74,23 @@ pub(crate) trait Engine {
     /// A black frame in the form encoders take.
     fn black(&mut self, size: Size) -> Result<Self::Frame, EngineError>;
 
+    /// A frame of these samples, in the form encoders take.
+    fn drawn(&mut self, planes: &Planes) -> Result<Self::Frame, EngineError>;
+
+    /// A frame of a PNG or JPEG file, which may be anything; `at_most` is what will be asked of it.
+    fn still(&mut self, file: &[u8], at_most: Size) -> Result<Self::Frame, EngineError>;
+
     /// The size of a frame.
     fn size(frame: &Self::Frame) -> Size;
+}
+
+/// A picture that was drawn: luma, then both chroma, 8-bit 4:2:0, BT.709, limited range, rows without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Planes {
+    /// Even.
+    pub(crate) size: Size,
+    /// The samples.
+    pub(crate) samples: [Vec<u8>; 3],
 }
 
 /// A picture with the tag of its unit.

@@ -10,6 +10,7 @@
 //! - [`link`]: the socket: bounded queues both ways; when they are full nothing is read, which the daemon feels;
 //! - [`engine`]: what a device must be able to do, and the adapters;
 //! - [`pipeline`]: from source units to the grid's frames on every rung;
+//! - [`slate`]: what is shown while the source is away;
 //! - [`probe`]: what this machine's devices can do, as JSON;
 //! - [`clock`]: the one file that reads the clock.
 //!
@@ -24,6 +25,7 @@ mod pipeline;
 mod probe;
 mod run;
 mod sandbox;
+mod slate;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 //!
 //! One thread decodes once, asks the picker which grid frame each picture stands for, and scales; each rung encodes on
 //! a thread of its own behind a short queue of shared frames. What is put out is decided by the presentation's
-//! timeline alone: every grid frame once, an IDR picture where a segment begins.
+//! timeline alone: every grid frame once, an IDR picture where a segment begins, and where a rung does.
 //!
 //! `FillTo` leaves the decoder alone: it repeats the last picture that came out. Up to a few pictures that are still
 //! within (for reordering) are too late then. Draining them would reset the decoder, which then needs a key frame: a
@@ -11,19 +11,21 @@
 mod counters;
 mod plan;
 mod rung;
+mod slate;
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
-use media::{Cadence, FramePicker, MediaTime, Rung, Size, Timescale, VideoCodec};
+use media::{Cadence, FramePicker, Latency, MediaTime, Rung, Size, Timescale, VideoCodec};
 use worker_protocol::{FromWorker, Job, ToWorker, VERSION};
 
 use crate::clock;
 use crate::engine::{Decode, Decoded, Engine, EngineError, Wish, load};
 use crate::link::{Closed, Incoming, Outbox};
 use counters::{Counters, Reporter};
-use rung::{RungThread, Task};
+use rung::{Out, RungThread, Task};
+use slate::Slate;
 
 /// Units in a row without any picture after which a source is given up: ten seconds at 30 a second, longer than any
 /// sane distance of key frames.
@@ -112,29 +114,33 @@ impl PipelineError {
 
 /// Does one job, from `Hello` to `Finished`.
 ///
+/// An encoder that fails raises the alarm on its own thread, since this one may be waiting for a source that is silent.
+///
 /// # Errors
-/// Where the daemon breaks the protocol, the link ends, or the engine fails.
+/// Where the daemon breaks the protocol, the link ends, or the engine fails; [`PipelineError::Closed`] after an alarm.
 pub(crate) fn run<E: Engine>(
     engine: E,
     inbox: &Receiver<Incoming>,
     outbox: &Outbox,
+    alarm: &Alarm,
 ) -> Result<(), PipelineError> {
     match next(inbox)?.0 {
         ToWorker::Hello { version: VERSION } => {}
         ToWorker::Hello { version } => return Err(PipelineError::Version { theirs: version }),
         other => return Err(PipelineError::Order { got: name(&other), due: "Hello" }),
     }
-    let job = match next(inbox)?.0 {
-        ToWorker::Start(job) => job,
-        other => return Err(PipelineError::Order { got: name(&other), due: "Start" }),
+    let (job, slate) = match next(inbox)? {
+        (ToWorker::Start(job), slate) => (job, slate),
+        (other, _) => return Err(PipelineError::Order { got: name(&other), due: "Start" }),
     };
-    let mut pipeline = Pipeline::start(engine, &job, outbox)?;
+    let mut pipeline = Pipeline::start(engine, &job, &slate, outbox, alarm)?;
+    drop(slate);
     loop {
         let (message, payload) = next(inbox)?;
         match message {
             ToWorker::VideoConfiguration { codec } => pipeline.configure(codec, payload)?,
             ToWorker::Video { pts_ticks, .. } => pipeline.take_unit(&payload, pts_ticks)?,
-            ToWorker::FillTo { frame, .. } => pipeline.fill_to(frame)?,
+            ToWorker::FillTo { frame, slate_from } => pipeline.fill_to(frame, slate_from)?,
             ToWorker::Finish => return pipeline.finish(outbox),
             other @ (ToWorker::Hello { .. } | ToWorker::Start(_)) => {
                 return Err(PipelineError::Order { got: name(&other), due: "media" });
@@ -158,6 +164,10 @@ const fn name(message: &ToWorker) -> &'static str {
     }
 }
 
+/// Where an encoder's thread that fails says why, at once.
+#[derive(Clone)]
+pub(crate) struct Alarm(pub(crate) Arc<dyn Fn(PipelineError) + Send + Sync>);
+
 /// The source as it is configured now.
 struct Source<D> {
     codec: VideoCodec,
@@ -180,6 +190,12 @@ struct Pipeline<E: Engine> {
     /// Luma samples a second of the largest rung.
     load: u64,
     picture: Option<Picture<E::Frame>>,
+    slate: Slate<E::Frame>,
+    /// Whether the slate is in force in the picture's place.
+    showing_slate: bool,
+    /// Whether anything was put out.
+    begun: bool,
+    latency: Latency,
     rungs: Vec<RungThread<E::Frame>>,
     /// By rung: the rung it is scaled from, if not from the source.
     parents: Vec<Option<usize>>,
@@ -192,7 +208,13 @@ struct Pipeline<E: Engine> {
 
 impl<E: Engine> Pipeline<E> {
     /// Opens every rung's encoder and says so.
-    fn start(mut engine: E, job: &Job, outbox: &Outbox) -> Result<Self, PipelineError> {
+    fn start(
+        mut engine: E,
+        job: &Job,
+        slate: &Bytes,
+        outbox: &Outbox,
+        alarm: &Alarm,
+    ) -> Result<Self, PipelineError> {
         if job.rungs.is_empty() || job.rungs.len() > MAX_RUNGS {
             return Err(PipelineError::Rungs(job.rungs.len()));
         }
@@ -210,10 +232,13 @@ impl<E: Engine> Pipeline<E> {
         let mut rungs = Vec::with_capacity(job.rungs.len());
         for (index, rung) in job.rungs.iter().enumerate() {
             let index = u8::try_from(index).map_err(|_| PipelineError::Rungs(job.rungs.len()))?;
-            rungs.push(RungThread::start(&mut engine, job, index, rung, outbox, &counters)?);
+            let out = Out { outbox, alarm, counters: &counters };
+            rungs.push(RungThread::start(&mut engine, job, index, rung, &out)?);
         }
         let fastest = resolved.iter().map(|rung| load(rung.size, job.cadence.frame_rate())).max();
         let first_frame = job.rungs.iter().map(|rung| rung.first_frame).min().unwrap_or_default();
+        // Not before the encoders are open: the daemon waits for that.
+        let slate = Slate::new(&mut engine, job, slate, outbox)?;
         Ok(Self {
             engine,
             cadence: job.cadence,
@@ -221,6 +246,10 @@ impl<E: Engine> Pipeline<E> {
             source: None,
             load: fastest.unwrap_or_default(),
             picture: None,
+            slate,
+            showing_slate: false,
+            begun: false,
+            latency: job.latency,
             rungs,
             parents: plan::parents(&resolved),
             reporter: Reporter::start(&counters, outbox)?,
@@ -237,7 +266,7 @@ impl<E: Engine> Pipeline<E> {
             return Ok(());
         }
         self.drain_decoder()?;
-        let decoder = self.engine.decoder(codec, &configuration, self.load)?;
+        let decoder = self.engine.decoder(codec, &configuration, self.load, self.latency)?;
         self.source = Some(Source { codec, configuration, decoder });
         Ok(())
     }
@@ -278,21 +307,21 @@ impl<E: Engine> Pipeline<E> {
         self.counters.set_source(E::size(&decoded.frame), decoded.deinterlaced);
         let pick = self.picker.picture(MediaTime::new(decoded.tag, Timescale::VIDEO));
         let picture = Picture { source: decoded.frame, scaled: vec![None; self.rungs.len()] };
-        if self.picture.is_none() {
-            // Where nothing was shown before, the first picture is better than black.
-            if !pick.repeat_previous.is_empty() || pick.this.is_some() {
-                self.picture = Some(picture);
-            }
-            for (repeats, frame) in pick.repeat_previous.chain(pick.this).enumerate() {
-                self.put_out(frame, repeats > 0)?;
-            }
-        } else {
+        if self.begun {
             for frame in pick.repeat_previous {
                 self.put_out(frame, true)?;
             }
             if let Some(frame) = pick.this {
                 self.picture = Some(picture);
+                self.showing_slate = false;
                 self.put_out(frame, false)?;
+            }
+        } else {
+            // Where nothing was shown before, the first picture is better than black; and where a worker takes over, the
+            // last of the pictures that its predecessor has shown is what a silent source leaves on.
+            self.picture = Some(picture);
+            for (repeats, frame) in pick.repeat_previous.chain(pick.this).enumerate() {
+                self.put_out(frame, repeats > 0)?;
             }
         }
         if pick.this.is_none() {
@@ -301,60 +330,67 @@ impl<E: Engine> Pipeline<E> {
         Ok(())
     }
 
-    fn fill_to(&mut self, frame: u64) -> Result<(), PipelineError> {
+    /// Frame by frame, each waiting for room in the encoders' queues: nothing grows with the length of a silence.
+    fn fill_to(&mut self, frame: u64, slate_from: u64) -> Result<(), PipelineError> {
         loop {
             let range = self.picker.fill_to(frame);
             if range.is_empty() {
                 return Ok(());
             }
-            if self.picture.is_none() {
-                let largest = self.rungs.iter().map(|rung| rung.size).max_by_key(|s| (s.width, s.height));
-                let size = largest.unwrap_or(Size { width: 2, height: 2 });
-                let source = self.engine.black(size)?;
-                self.picture = Some(Picture { source, scaled: vec![None; self.rungs.len()] });
-            }
             for frame in range {
+                self.showing_slate |= frame >= slate_from;
+                if self.picture.is_none() && !self.showing_slate {
+                    let largest = self.rungs.iter().map(|rung| rung.size).max_by_key(|s| (s.width, s.height));
+                    let source = self.engine.black(largest.unwrap_or(Size { width: 2, height: 2 }))?;
+                    self.picture = Some(Picture { source, scaled: vec![None; self.rungs.len()] });
+                }
                 self.put_out(frame, true)?;
             }
         }
     }
 
-    /// Gives the picture in force to every rung that has grid frame `frame`.
+    /// Gives the picture in force, or the slate, to every rung that has grid frame `frame`.
     fn put_out(&mut self, frame: u64, repeated: bool) -> Result<(), PipelineError> {
         if repeated {
             Counters::add(&self.counters.frames_repeated, 1);
         }
+        self.begun = true;
         let begins_segment = self.cadence.begins_segment(frame);
         for index in 0..self.rungs.len() {
             let Some(rung) = self.rungs.get(index).filter(|rung| rung.has(frame)) else { continue };
             let wish = Wish { idr: begins_segment || frame == rung.first_frame, repeated };
-            let Some(scaled) = self.scaled(index)? else { continue };
+            let size = rung.size;
+            let scaled = if self.showing_slate {
+                self.slate.frame(&mut self.engine, index, size)?
+            } else {
+                self.scaled(index, size)?
+            };
             let task = Task { frame: scaled, tag: frame, wish, entered: clock::now() };
             let sent = self.rungs.get_mut(index).is_none_or(|rung| rung.send(task));
             if !sent {
-                return Err(self.rungs.remove(index).join().err().unwrap_or(PipelineError::Closed(Closed)));
+                return Err(Closed.into());
             }
         }
         Ok(())
     }
 
-    /// The picture in force at the size of a rung, scaled when it is first asked for.
-    fn scaled(&mut self, index: usize) -> Result<Option<E::Frame>, PipelineError> {
-        let Some(picture) = &self.picture else { return Ok(None) };
-        if let Some(Some(ready)) = picture.scaled.get(index) {
-            return Ok(Some(ready.clone()));
+    /// The picture in force at the size of a rung, scaled when it is first asked for; black where there is none.
+    fn scaled(&mut self, index: usize, size: Size) -> Result<E::Frame, PipelineError> {
+        if let Some(ready) = self.picture.as_ref().and_then(|p| p.scaled.get(index)?.clone()) {
+            return Ok(ready);
         }
         // Parents are larger rungs, so this ends.
-        let parent = match self.parents.get(index).copied().flatten() {
-            Some(parent) => self.scaled(parent)?,
+        let parent = self.parents.get(index).copied().flatten();
+        let parent = match parent.and_then(|parent| Some((parent, self.rungs.get(parent)?.size))) {
+            Some((parent, size)) => Some(self.scaled(parent, size)?),
             None => None,
         };
-        let (Some(picture), Some(rung)) = (&mut self.picture, self.rungs.get(index)) else { return Ok(None) };
-        let scaled = self.engine.scale(parent.as_ref().unwrap_or(&picture.source), rung.size)?;
+        let Some(picture) = &mut self.picture else { return Ok(self.engine.black(size)?) };
+        let scaled = self.engine.scale(parent.as_ref().unwrap_or(&picture.source), size)?;
         if let Some(slot) = picture.scaled.get_mut(index) {
             *slot = Some(scaled.clone());
         }
-        Ok(Some(scaled))
+        Ok(scaled)
     }
 
     fn drain_decoder(&mut self) -> Result<(), PipelineError> {

@@ -15,7 +15,7 @@ use worker_protocol::{FromWorker, VERSION};
 
 use crate::engine::software::SoftwareEngine;
 use crate::link::{self, LinkError, Outbox};
-use crate::pipeline::{self, PipelineError};
+use crate::pipeline::{self, Alarm, PipelineError};
 use crate::sandbox::{self, SandboxError};
 
 /// How long a failing worker tries to say why: a daemon that does not read for so long will not read it at all.
@@ -94,6 +94,8 @@ enum Part {
     Writer,
     Hangup,
     Pipeline,
+    /// An encoder of the pipeline.
+    Rung,
 }
 
 impl Part {
@@ -103,6 +105,7 @@ impl Part {
             Self::Writer => "link-write",
             Self::Hangup => "link-hangup",
             Self::Pipeline => "pipeline",
+            Self::Rung => "rung",
         }
     }
 }
@@ -167,9 +170,12 @@ fn start() -> Result<Started, RunError> {
     spawn(Part::Hangup, &ended, move || Ok(link::wait_for_hangup(&watched)?))?;
     spawn(Part::Reader, &ended, move || Ok(link::read(&socket, &inbox_in)?))?;
     let pipeline_outbox = outbox.clone();
+    let raised = ended.clone();
+    // Nobody listens any more where the process is already ending.
+    let alarm = Alarm(Arc::new(move |error| drop(raised.send((Part::Rung, Err(error.into()))))));
     // The engine is made where it is used: its conversions stay on their thread.
     spawn(Part::Pipeline, &ended, move || {
-        Ok(pipeline::run(SoftwareEngine::new(device), &inbox, &pipeline_outbox)?)
+        Ok(pipeline::run(SoftwareEngine::new(device), &inbox, &pipeline_outbox, &alarm)?)
     })?;
     Ok(Started { ended: ended_out, outbox, finishing })
 }
@@ -193,7 +199,7 @@ fn wait(started: Started) -> Result<(), RunError> {
             Ok((Part::Reader, Ok(()))) => input_ended = true,
             // Who closed the queue says why.
             Ok((Part::Pipeline, Err(RunError::Pipeline(PipelineError::Closed(_))))) => pipeline_closed = true,
-            Ok((Part::Hangup | Part::Writer, Ok(()))) | Err(_) => break RunError::Gone,
+            Ok((Part::Hangup | Part::Writer | Part::Rung, Ok(()))) | Err(_) => break RunError::Gone,
             Ok((_, Err(error))) => break error,
         }
     };

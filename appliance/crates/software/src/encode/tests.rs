@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::frame;
 
-fn open(captions: bool) -> Encoder {
-    let config = EncoderConfig {
+fn config(captions: bool) -> EncoderConfig {
+    EncoderConfig {
         size: Size { width: 320, height: 180 },
         frame_rate: (25, 1),
         rate: RateControl { bit_rate: 1_500_000, max_bit_rate: 1_650_000, buffer_bits: 750_000 },
@@ -14,9 +14,13 @@ fn open(captions: bool) -> Encoder {
         tune: None,
         profile: "high".to_owned(),
         threads: 1,
+        low_latency: false,
         captions,
-    };
-    Encoder::open(&Device::open(), &config).unwrap()
+    }
+}
+
+fn open(captions: bool) -> Encoder {
+    Encoder::open(&Device::open(), &config(captions)).unwrap()
 }
 
 /// A picture of noise, which takes all the bits there are.
@@ -98,4 +102,42 @@ fn a_picture_of_another_size_is_refused() {
     let frame = Frame::black(Size { width: 64, height: 36 }).unwrap();
     let error = open(false).send(&frame, 0, FrameKind::Any).unwrap_err();
     assert_eq!(error.to_string(), "picture of 64x36 given to an encoder of 320x180");
+}
+
+#[test]
+fn parameter_sets_do_not_depend_on_threads() {
+    // A worker that takes over has another share of the cores, and its viewers have the first one's parameter sets.
+    let record = |low_latency: bool, threads: usize, preset: &str| {
+        let config = EncoderConfig { low_latency, threads, preset: preset.to_owned(), ..config(true) };
+        Encoder::open(&Device::open(), &config).unwrap().configuration().to_vec()
+    };
+    for preset in ["ultrafast", "veryfast", "medium", "slow"] {
+        for low_latency in [false, true] {
+            let one = record(low_latency, 1, preset);
+            for threads in [2, 3, 4, 8] {
+                assert_eq!(
+                    record(low_latency, threads, preset),
+                    one,
+                    "{preset}, {threads} threads, {low_latency}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn with_low_latency_each_picture_comes_out_before_the_next_goes_in() {
+    for threads in [1, 4] {
+        let config =
+            EncoderConfig { low_latency: true, threads, tune: Some("film".to_owned()), ..config(false) };
+        let mut encoder = Encoder::open(&Device::open(), &config).unwrap();
+        for tag in 0..40 {
+            let kind = if tag % 25 == 0 { FrameKind::Idr } else { FrameKind::Any };
+            let video = noise(u32::try_from(tag).unwrap());
+            encoder.send(&Frame(Arc::new(video)), tag, kind).unwrap();
+            let coded = encoder.receive().unwrap().map(|coded| (coded.tag, coded.key));
+            assert_eq!(coded, Some((tag, tag % 25 == 0)), "{threads} threads");
+            assert!(encoder.receive().unwrap().is_none());
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! The CPU as an engine.
 
 use bytes::Bytes;
-use media::{FrameRate, Rung, Size, VideoCodec};
+use media::{FrameRate, Latency, Rung, Size, VideoCodec};
 use software::{Codec, DecoderConfig, Device, EncoderConfig, FrameKind, RateControl, Scaler};
 
-use super::{Coded, Decode, Decoded, Encode, Engine, EngineError, Wish, load};
+use super::{Coded, Decode, Decoded, Encode, Engine, EngineError, Planes, Wish, load};
 
 /// Luma samples a second that one thread decodes with room to spare: 1080p60 and a little.
 const DECODE_THREAD_LOAD: u64 = 140_000_000;
@@ -61,6 +61,7 @@ impl Engine for SoftwareEngine {
         codec: VideoCodec,
         configuration: &[u8],
         load: u64,
+        latency: Latency,
     ) -> Result<Self::Decoder, EngineError> {
         let codec = match codec {
             VideoCodec::H264 => Codec::H264,
@@ -68,7 +69,12 @@ impl Engine for SoftwareEngine {
             VideoCodec::Av1 => Codec::Av1,
         };
         let threads = threads(load, DECODE_THREAD_LOAD, self.device.cores().min(MAX_DECODE_THREADS));
-        let config = DecoderConfig { codec, configuration: Some(configuration), threads };
+        let config = DecoderConfig {
+            codec,
+            configuration: Some(configuration),
+            threads,
+            low_latency: latency == Latency::Low,
+        };
         software::Decoder::open(&self.device, &config).map_err(|e| EngineError::OpenDecoder(e.into()))
     }
 
@@ -77,6 +83,7 @@ impl Engine for SoftwareEngine {
         rung: &Rung,
         frame_rate: FrameRate,
         all: u64,
+        latency: Latency,
     ) -> Result<Self::Encoder, EngineError> {
         let of_one = ENCODE_THREAD_MEGASAMPLES.iter().find(|(preset, _)| *preset == rung.preset);
         let of_one = of_one.map_or(4, |(_, mega)| *mega) * 1_000_000;
@@ -97,6 +104,7 @@ impl Engine for SoftwareEngine {
             tune: rung.tune.clone(),
             profile: rung.profile.clone(),
             threads: threads(load, of_one, share),
+            low_latency: latency == Latency::Low,
             // Half of the captions would be gibberish.
             captions: rung.rate == media::ladder::RungRate::Full,
         };
@@ -110,6 +118,17 @@ impl Engine for SoftwareEngine {
 
     fn black(&mut self, size: Size) -> Result<Self::Frame, EngineError> {
         software::Frame::black(size_to(size)).map_err(|e| EngineError::Scale(e.into()))
+    }
+
+    fn drawn(&mut self, planes: &Planes) -> Result<Self::Frame, EngineError> {
+        let [y, blue, red] = &planes.samples;
+        let frame = software::Frame::from_planes(size_to(planes.size), [y, blue, red]);
+        let frame = frame.map_err(|e| EngineError::Scale(e.into()))?;
+        frame.ok_or_else(|| EngineError::Scale(format!("planes of another size than {}", planes.size).into()))
+    }
+
+    fn still(&mut self, file: &[u8], at_most: Size) -> Result<Self::Frame, EngineError> {
+        software::still::decode(file, size_to(at_most)).map_err(|e| EngineError::Still(e.into()))
     }
 
     fn size(frame: &Self::Frame) -> Size {

@@ -1,6 +1,7 @@
 //! One rung: its encoder, on a thread of its own.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -12,8 +13,8 @@ use media::ladder::RungRate;
 use media::{FrameRate, Rung, Size, VideoCodec};
 use worker_protocol::{FromWorker, Job, RungJob};
 
-use super::PipelineError;
 use super::counters::{Counters, RungCounters};
+use super::{Alarm, PipelineError};
 use crate::clock;
 use crate::engine::{Encode, Engine, EngineError, Wish, load};
 use crate::link::{Closed, Outbox};
@@ -52,17 +53,23 @@ impl From<Closed> for RungError {
     }
 }
 
+/// Where what comes of a rung goes.
+pub(super) struct Out<'a> {
+    pub(super) outbox: &'a Outbox,
+    pub(super) alarm: &'a Alarm,
+    pub(super) counters: &'a Arc<Counters>,
+}
+
 /// The thread of one rung, seen from the pipeline.
 pub(super) struct RungThread<F> {
     pub(super) size: Size,
-    name: String,
     rate: RungRate,
     /// The first grid frame it shows.
     pub(super) first_frame: u64,
     index: u8,
     queue: Option<SyncSender<Task<F>>>,
     counters: Arc<Counters>,
-    thread: JoinHandle<Result<(), RungError>>,
+    thread: JoinHandle<Result<(), Closed>>,
 }
 
 impl<F: Send + 'static> RungThread<F> {
@@ -72,25 +79,39 @@ impl<F: Send + 'static> RungThread<F> {
         job: &Job,
         index: u8,
         rung_job: &RungJob,
-        outbox: &Outbox,
-        counters: &Arc<Counters>,
+        out: &Out<'_>,
     ) -> Result<Self, PipelineError> {
         let rung = &rung_job.rung;
         let all = job.rungs.iter().map(|r| load(r.rung.size, frame_rate(job, &r.rung))).sum();
-        let encoder = engine.encoder(rung, frame_rate(job, rung), all)?;
+        let encoder = engine.encoder(rung, frame_rate(job, rung), all, job.latency)?;
         let opened = FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size };
-        outbox.send(opened, encoder.configuration())?;
+        out.outbox.send(opened, encoder.configuration())?;
         let (queue, tasks) = mpsc::sync_channel(QUEUE_FRAMES);
-        let (thread_outbox, thread_counters) = (outbox.clone(), Arc::clone(counters));
+        let (outbox, counters, alarm) = (out.outbox.clone(), Arc::clone(out.counters), out.alarm.clone());
         // Linux shows 15 bytes of it.
         let name = format!("rung-{}", rung.name);
+        let rung_name = rung.name.clone();
+        let body = move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| encode(index, encoder, &tasks, &outbox, &counters)));
+            let error = match ended {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(RungError::Closed)) => return Err(Closed),
+                Ok(Err(RungError::Engine(source))) => PipelineError::Rung { rung: rung_name, source },
+                Err(panic) => {
+                    PipelineError::Panic { name: format!("rung-{rung_name}"), what: panic_text(&*panic) }
+                }
+            };
+            // Before the queue closes, so that the pipeline does not find it closed for no reason.
+            (alarm.0)(error);
+            drop(tasks);
+            Err(Closed)
+        };
         let thread = std::thread::Builder::new()
             .name(name.clone())
-            .spawn(move || encode(index, encoder, &tasks, &thread_outbox, &thread_counters))
+            .spawn(body)
             .map_err(|source| PipelineError::Thread { name, source })?;
         Ok(Self {
             size: rung.size,
-            name: rung.name.clone(),
             rate: rung.rate,
             first_frame: match rung.rate {
                 RungRate::Full => rung_job.first_frame,
@@ -98,7 +119,7 @@ impl<F: Send + 'static> RungThread<F> {
             },
             index,
             queue: Some(queue),
-            counters: Arc::clone(counters),
+            counters: Arc::clone(out.counters),
             thread,
         })
     }
@@ -121,17 +142,11 @@ impl<F: Send + 'static> RungThread<F> {
         self.queue = None;
     }
 
-    /// Waits until all is put out.
+    /// Waits until all is put out; [`Closed`] where the link is, or after an alarm.
     pub(super) fn join(mut self) -> Result<(), PipelineError> {
         self.finish();
-        match self.thread.join() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(RungError::Closed)) => Err(PipelineError::Closed(Closed)),
-            Ok(Err(RungError::Engine(source))) => Err(PipelineError::Rung { rung: self.name, source }),
-            Err(panic) => {
-                Err(PipelineError::Panic { name: format!("rung-{}", self.name), what: panic_text(&*panic) })
-            }
-        }
+        // Panics are caught within.
+        Ok(self.thread.join().unwrap_or(Err(Closed))?)
     }
 }
 
