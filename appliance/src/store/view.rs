@@ -374,14 +374,17 @@ impl PresentationView {
 
     /// Tells readers, and the archive, of what became of the list.
     fn tell(&self, change: &Change) {
-        let ended = {
+        let (ended, bytes, segments) = {
             let live = self.lock();
             if let Some((archive, _)) = &self.keeping.archive {
                 // Under the lock, for the last one to tell to be the last one to have looked.
                 archive.set_unprotected(&self.key(), live.is_unprotected());
             }
-            live.ended()
+            (live.ended(), live.bytes(), live.segments())
         };
+        if change.listed {
+            self.show(bytes, segments);
+        }
         if change.unprotected > 0 {
             let feed = self.feed().as_str();
             self.keeping.metrics.listed_unprotected.with_label_values(&[feed]).inc_by(change.unprotected);

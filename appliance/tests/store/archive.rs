@@ -3,37 +3,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use appliance::store::{FeedName, Media, PresentationId, Store, StoreError, TrackName};
+use appliance::store::{Store, StoreError};
 use media::SegmentNumber;
 use prometheus::Registry;
 use test_support::wait::poll;
 
-use crate::programme::{TRACKS, begin, keep_all, open, push, segment, write, write_and_archive};
+use crate::programme::{
+    TRACKS, begin, fetch, keep_all, numbers, open, push, segment, write, write_and_archive,
+};
 
 const ID: &str = "20261121T031500.000Z";
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A segment as a viewer of the recording gets it.
-async fn fetch(store: &Store, feed: &str, id: &str, track: usize, number: Option<u64>) -> Option<Vec<u8>> {
-    let (feed, id) = (FeedName::new(feed).unwrap(), PresentationId::new(id).unwrap());
-    let track = TrackName::new(TRACKS[track]).unwrap();
-    let (media, _) = store.media(&feed, &id, &track, number.map(SegmentNumber)).await.unwrap()?;
-    match media {
-        Media::Init(bytes) => Some(bytes.to_vec()),
-        Media::Segment(segment) => Some(segment.complete()?.parts.concat()),
-        Media::Stored(stored) => {
-            let length = stored.bytes();
-            Some(tokio::task::spawn_blocking(move || stored.read(0..length)).await.unwrap().unwrap().to_vec())
-        }
-    }
-}
-
-async fn numbers(store: &Store, feed: &str, id: &str) -> Vec<u64> {
-    let (feed, id) = (FeedName::new(feed).unwrap(), PresentationId::new(id).unwrap());
-    let Some(replay) = store.replay(&feed, &id).await.unwrap() else { return Vec::new() };
-    let window = store.replay_window(&replay, "").await.unwrap().unwrap();
-    window.tracks[0].segments.iter().map(|segment| segment.number.0).collect()
-}
 
 fn file(state_dir: &Path, feed: &str, track: usize, name: &str) -> std::path::PathBuf {
     state_dir.join("archive").join(feed).join(ID).join(TRACKS[track]).join(name)

@@ -3,6 +3,10 @@
 
 mod archive;
 mod degraded;
+mod killed;
+mod listing;
 mod live;
 mod programme;
+mod resumed;
 mod retention;
+mod shaky_disk;

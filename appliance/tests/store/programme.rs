@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use appliance::config;
-use appliance::store::{NewPresentation, NewTrack, Presentation, Store};
+use appliance::store::{
+    FeedName, Media, NewPresentation, NewTrack, Presentation, PresentationId, Store, TrackName,
+};
 use bytes::Bytes;
 use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
 use packager::cmaf::Chunk;
@@ -29,6 +31,16 @@ pub(crate) fn open(archive: &config::Archive, state_dir: &Path) -> (Store, Regis
 }
 
 pub(crate) fn begin(store: &Store, feed: &str, id: &str, window: Duration) -> Presentation {
+    begin_with_memory(store, feed, id, window, window)
+}
+
+pub(crate) fn begin_with_memory(
+    store: &Store,
+    feed: &str,
+    id: &str,
+    window: Duration,
+    memory: Duration,
+) -> Presentation {
     let track = |name: &str, kind: WindowTrackKind, timescale: u32| NewTrack {
         name: name.to_owned(),
         kind,
@@ -47,7 +59,7 @@ pub(crate) fn begin(store: &Store, feed: &str, id: &str, window: Duration) -> Pr
         availability_start_unix_millis: 1_795_230_900_000,
         cadence: Cadence::new(FrameRate::PAL, SEGMENT, Duration::from_millis(500)),
         window,
-        memory: window,
+        memory,
         target_latency: None,
         resume: b"how to go on".to_vec(),
         tracks: vec![track(TRACKS[0], video, 90_000), track(TRACKS[1], audio, 48_000)],
@@ -86,14 +98,19 @@ pub(crate) fn complete(presentation: &Presentation, track: usize, number: u64) {
 /// Writes whole segments of both tracks, and waits for each number to be listed.
 pub(crate) fn write(presentation: &Presentation, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
-        for track in 0..TRACKS.len() {
-            push(presentation, track, number, 0);
-            push(presentation, track, number, 1);
-            complete(presentation, track, number);
-        }
+        write_only(presentation, number);
         let view = presentation.view();
         let listed = || view.listed().is_some_and(|(_, last)| last.0 >= number);
         soon("the number to be listed", || listed() || !view.is_live());
+    }
+}
+
+/// As [`write`], without waiting.
+pub(crate) fn write_only(presentation: &Presentation, number: u64) {
+    for track in 0..TRACKS.len() {
+        push(presentation, track, number, 0);
+        push(presentation, track, number, 1);
+        complete(presentation, track, number);
     }
 }
 
@@ -118,6 +135,35 @@ pub(crate) fn write_and_archive(
             (store.archive_health()?.waiting == 0).then_some(())
         });
     }
+}
+
+/// A segment as a viewer gets it, or an initialization segment.
+pub(crate) async fn fetch(
+    store: &Store,
+    feed: &str,
+    id: &str,
+    track: usize,
+    number: Option<u64>,
+) -> Option<Vec<u8>> {
+    let (feed, id) = (FeedName::new(feed).unwrap(), PresentationId::new(id).unwrap());
+    let track = TrackName::new(TRACKS[track]).unwrap();
+    let (media, _) = store.media(&feed, &id, &track, number.map(SegmentNumber)).await.unwrap()?;
+    match media {
+        Media::Init(bytes) => Some(bytes.to_vec()),
+        Media::Segment(segment) => Some(segment.complete()?.parts.concat()),
+        Media::Stored(stored) => {
+            let length = stored.bytes();
+            Some(tokio::task::spawn_blocking(move || stored.read(0..length)).await.unwrap().unwrap().to_vec())
+        }
+    }
+}
+
+/// What the recording lists.
+pub(crate) async fn numbers(store: &Store, feed: &str, id: &str) -> Vec<u64> {
+    let (feed, id) = (FeedName::new(feed).unwrap(), PresentationId::new(id).unwrap());
+    let Some(replay) = store.replay(&feed, &id).await.unwrap() else { return Vec::new() };
+    let window = store.replay_window(&replay, "").await.unwrap().unwrap();
+    window.tracks[0].segments.iter().map(|segment| segment.number.0).collect()
 }
 
 /// The value of a metric, summed over its labels; zero where it was never moved.

@@ -52,3 +52,34 @@ async fn recordings_go_when_they_are_too_old() {
     assert_eq!(left, ["20200101T000000.000Z"]);
     assert!(!folder.path().join("archive/studio-a").exists());
 }
+
+#[tokio::test]
+async fn what_is_live_is_shortened_before_its_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = |number| u64::try_from(segment(0, number).len() + segment(1, number).len()).unwrap();
+    // Ten seconds are the window; far less than that may be kept.
+    let max_bytes = Some(3 * size(100));
+    let (store, registry) = open(&config::Archive { max_bytes, ..keep_all() }, folder.path());
+    let presentation = begin(&store, "studio-a", "20261121T030000.000Z", Duration::from_secs(10));
+    write(&presentation, 1..=100);
+    // What is too much is looked for after each beginning.
+    let other = begin(&store, "studio-b", "20261121T030000.000Z", Duration::from_secs(10));
+    write(&other, [1]);
+    let kept = folder.path().join("archive/studio-a/20261121T030000.000Z/360p");
+    let left = || std::fs::read_dir(&kept).unwrap().count() - 1;
+    assert!(poll(DEADLINE, || (left() == 8).then_some(())).is_some(), "{} are left", left());
+    assert!(kept.join("00000093.m4s").exists(), "the five of the window, and three that were just in it");
+    let view = store.live("studio-a").unwrap();
+    assert_eq!(view.listed().map(|(first, last)| (first.0, last.0)), Some((96, 100)));
+    let expected = u32::try_from((93..=100).map(size).sum::<u64>() + size(1)).unwrap();
+    let stored = || metric(&registry, "rungd_store_archive_stored_bytes");
+    assert!(stored() <= f64::from(expected), "{} bytes", stored());
+    presentation.end(1_795_230_910_000);
+    assert!(poll(DEADLINE, || view.is_settled().then_some(())).is_some());
+    let infos = store.presentations(Some("studio-a")).await.unwrap();
+    assert_eq!((infos[0].duration_millis, infos[0].bytes), (16_000, (93..=100).map(size).sum()));
+    assert_eq!(
+        crate::programme::numbers(&store, "studio-a", "20261121T030000.000Z").await,
+        (93..=100).collect::<Vec<_>>()
+    );
+}
