@@ -175,3 +175,26 @@ async fn two_presentations_of_a_feed_keep_apart() {
     assert!(store.presentations(Some("studio-b")).await.unwrap().is_empty());
     assert!(store.presentations(Some("../x")).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn old_recordings_are_looked_at_after_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _registry) = open(&keep_all(), folder.path());
+        let old = begin(&store, "studio-a", ID, Duration::from_secs(60));
+        write(&old, 1..=5);
+        old.end(1_795_230_910_000);
+        let newer = begin(&store, "studio-b", ID, Duration::from_secs(60));
+        write(&newer, [1]);
+        newer.end(1_795_239_000_000);
+        store.shutdown(DEADLINE).await;
+    }
+    fs::remove_file(file(folder.path(), "studio-a", 0, "00000002.m4s")).unwrap();
+    let orphan = file(folder.path(), "studio-a", 1, "00000006.m4s");
+    fs::write(&orphan, b"orphan").unwrap();
+    let (store, _registry) = open(&keep_all(), folder.path());
+    assert!(poll(DEADLINE, || (!orphan.exists()).then_some(())).is_some());
+    assert_eq!(numbers(&store, "studio-a", ID).await, [3, 4, 5]);
+    assert_eq!(fetch(&store, "studio-a", ID, 1, Some(2)).await, None, "its picture is gone");
+    assert!(store.interrupted("studio-a").is_none() && store.live("studio-a").is_none());
+}

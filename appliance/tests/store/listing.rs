@@ -3,13 +3,14 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use bytes::Bytes;
 use media::SegmentNumber;
 use test_support::Stopwatch;
 use test_support::wait::poll;
 
 use crate::programme::{
-    begin, begin_with_memory, complete, fetch, keep_all, metric, numbers, open, push, segment, soon, write,
-    write_only,
+    begin, begin_ladder, begin_with_memory, complete, fetch, keep_all, metric, numbers, open, push,
+    push_bytes, segment, soon, write, write_only,
 };
 use crate::shaky_disk::{Mood, ShakyDisk};
 
@@ -210,4 +211,46 @@ async fn the_edge_follows_on_the_list() {
     let edge = view.edge(0);
     assert_eq!(edge.whole().next_back().unwrap().number, SegmentNumber(21));
     assert_eq!(edge.open().unwrap().number, SegmentNumber(22));
+}
+
+/// Ten feeds of a full ladder each, two seconds of them at once, which is harder than real time is.
+#[tokio::test]
+async fn listing_takes_milliseconds_under_load() {
+    const FEEDS: usize = 10;
+    const SEGMENTS: u64 = 8;
+    // 5, 2.5, 1.2 and 0.6 Mbit/s, and sound: bytes of two seconds.
+    const SIZES: [usize; 5] = [1_250_000, 625_000, 300_000, 150_000, 32_000];
+    let folder = tempfile::tempdir().unwrap();
+    let (store, registry) = open(&keep_all(), folder.path());
+    let names: Vec<String> = (0..FEEDS).map(|feed| format!("studio-{feed}")).collect();
+    let presentations: Vec<_> =
+        names.iter().map(|name| begin_ladder(&store, name, ID, SIZES.len())).collect();
+    let payloads = SIZES.map(|size| Bytes::from(vec![7; size]));
+    let mut waits = Vec::new();
+    for number in 1..=SEGMENTS {
+        for presentation in &presentations {
+            for (track, payload) in payloads.iter().enumerate() {
+                push_bytes(presentation, track, number, payload.clone());
+            }
+        }
+        let since = Stopwatch::start();
+        for presentation in &presentations {
+            for track in 0..SIZES.len() {
+                complete(presentation, track, number);
+            }
+        }
+        for presentation in &presentations {
+            soon("all to be listed", || {
+                presentation.view().listed().is_some_and(|(_, last)| last.0 >= number)
+            });
+            waits.push(since.elapsed());
+        }
+    }
+    waits.sort();
+    let (median, worst) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+    let unprotected = metric(&registry, "rungd_store_listed_unprotected_total");
+    println!(
+        "{FEEDS} feeds of {} tracks at once: median {median:?}, worst {worst:?}, {unprotected} without the archive",
+        SIZES.len()
+    );
 }

@@ -3,6 +3,7 @@
 
 mod archive;
 mod degraded;
+mod full_disk;
 mod killed;
 mod listing;
 mod live;

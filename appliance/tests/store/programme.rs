@@ -67,6 +67,43 @@ pub(crate) fn begin_with_memory(
     store.begin(new).unwrap()
 }
 
+/// A presentation of so many tracks of pictures.
+pub(crate) fn begin_ladder(store: &Store, feed: &str, id: &str, tracks: usize) -> Presentation {
+    let size = Size { width: 640, height: 360 };
+    let track = |index: usize| NewTrack {
+        name: format!("rung-{index}"),
+        kind: WindowTrackKind::Video { size, frame_rate: FrameRate::PAL },
+        codecs: "avc1.64001e".to_owned(),
+        timescale: Timescale::VIDEO,
+        init: Bytes::from_static(b"init"),
+        nominal_bit_rate: 1000,
+    };
+    let new = NewPresentation {
+        feed: feed.to_owned(),
+        title: String::new(),
+        id: id.to_owned(),
+        availability_start_unix_millis: 1_795_230_900_000,
+        cadence: Cadence::new(FrameRate::PAL, SEGMENT, Duration::from_millis(500)),
+        window: Duration::from_secs(60),
+        memory: Duration::from_secs(60),
+        target_latency: None,
+        resume: Vec::new(),
+        tracks: (0..tracks).map(track).collect(),
+    };
+    store.begin(new).unwrap()
+}
+
+pub(crate) fn push_bytes(presentation: &Presentation, track: usize, number: u64, bytes: Bytes) {
+    let chunk = Chunk {
+        bytes: u64::try_from(bytes.len()).unwrap(),
+        parts: vec![bytes],
+        start: MediaTime::ZERO,
+        duration: MediaTime::from_millis(2000),
+        independent: true,
+    };
+    presentation.push(track, SegmentNumber(number), chunk);
+}
+
 /// The two chunks that every segment is made of.
 pub(crate) fn chunks(track: usize, number: u64) -> [Bytes; 2] {
     ["first", "second"]
