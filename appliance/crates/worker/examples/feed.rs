@@ -13,6 +13,8 @@
 mod client;
 #[path = "../tests/worker/clip.rs"]
 mod clip;
+#[path = "arguments/rungs.rs"]
+mod rungs;
 
 use std::path::Path;
 
@@ -24,22 +26,7 @@ fn main() {
         eprintln!("usage: feed WORKER FILE FPS WIDTHxHEIGHT:BITS_PER_SECOND[:PRESET]...");
         std::process::exit(2);
     };
-    let rungs = rungs.iter().map(|text| {
-        let mut parts = text.split(':');
-        let (width, height) = parts.next().and_then(|size| size.split_once('x')).expect("a size");
-        let bit_rate = parts.next().expect("a bit rate").parse().expect("a number");
-        let mut rung = client::rung(
-            height,
-            width.parse().expect("a number"),
-            height.parse().expect("a number"),
-            bit_rate,
-        );
-        if let Some(preset) = parts.next() {
-            rung.preset = preset.to_owned();
-        }
-        rung
-    });
-    let job = client::job(fps, rungs.collect());
+    let job = client::job(fps, rungs.iter().map(|text| rungs::rung_of(text)).collect());
     let clip = clip::Clip::read(Path::new(file));
     let mut script = client::opening(&job);
     script.extend(clip.script(0));

@@ -141,7 +141,7 @@ impl Outcome {
         &mut self.rungs[index]
     }
 
-    fn take(&mut self, message: FromWorker, payload: Bytes) {
+    pub(crate) fn take(&mut self, message: FromWorker, payload: Bytes) {
         assert!(!self.finished && self.failed.is_none(), "{message:?} after the last message");
         match message {
             FromWorker::Hello { version, build } => self.hello = Some((version, build)),

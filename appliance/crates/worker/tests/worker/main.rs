@@ -10,9 +10,12 @@ mod client;
 mod clip;
 mod faults;
 mod grid;
+mod latency;
 mod output;
 mod probe;
+mod slate;
 mod sources;
+mod takeover;
 
 use std::path::Path;
 

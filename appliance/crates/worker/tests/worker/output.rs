@@ -12,8 +12,8 @@ use crate::client::{Outcome, RungOutput};
 /// and only NAL units that belong there; and ffmpeg decodes it without a word.
 pub(crate) fn check(folder: &Path, job: &Job, outcome: &Outcome, frames: u64) {
     assert_eq!(outcome.rungs.len(), job.rungs.len());
-    for (rung, output) in job.rungs.iter().zip(&outcome.rungs) {
-        check_rung(folder, job, rung, output, frames);
+    for (RungJob { rung, first_frame }, output) in job.rungs.iter().zip(&outcome.rungs) {
+        check_rung(folder, job, rung, output, &[*first_frame], frames);
     }
     for (rung, report) in outcome.rungs.iter().zip(&outcome.last_report().rungs) {
         let pictures = u64::try_from(rung.pictures.len()).unwrap();
@@ -24,8 +24,15 @@ pub(crate) fn check(folder: &Path, job: &Job, outcome: &Outcome, frames: u64) {
     }
 }
 
-fn check_rung(folder: &Path, job: &Job, rung_job: &RungJob, output: &RungOutput, frames: u64) {
-    let RungJob { rung, first_frame } = rung_job;
+/// `output` has every grid frame of `rung` from the first of `begins` on. At each of these an encoder began.
+pub(crate) fn check_rung(
+    folder: &Path,
+    job: &Job,
+    rung: &Rung,
+    output: &RungOutput,
+    begins: &[u64],
+    frames: u64,
+) {
     let name = &rung.name;
     assert_eq!(output.size, Some(rung.size));
     let step = if rung.rate == RungRate::Half { 2 } else { 1 };
@@ -34,10 +41,10 @@ fn check_rung(folder: &Path, job: &Job, rung_job: &RungJob, output: &RungOutput,
     let segments: Vec<_> = shown.iter().map(|frame| job.cadence.segment_of(*frame)).collect();
     assert!(segments.is_sorted(), "{name}: {shown:?}");
     shown.sort_unstable();
-    let wanted: Vec<u64> = (*first_frame..frames).filter(|frame| frame % step == 0).collect();
+    let wanted: Vec<u64> = (begins[0]..frames).filter(|frame| frame % step == 0).collect();
     assert_eq!(shown, wanted, "{name}");
     for picture in &output.pictures {
-        let key = job.cadence.begins_segment(picture.frame) || Some(&picture.frame) == wanted.first();
+        let key = job.cadence.begins_segment(picture.frame) || begins.contains(&picture.frame);
         assert_eq!(picture.key, key, "{name}: frame {}", picture.frame);
         let types: Vec<u8> = nal_units(&picture.payload).iter().map(|nal| nal[0] & 0x1f).collect();
         let slice = if picture.key { 5 } else { 1 };
