@@ -1,4 +1,4 @@
-//! The archive: written behind the live window by a thread of its own, and never in its way.
+//! The archive: written behind the live window by threads of its own, and never in its way.
 //!
 //! Jobs stand in one lane a presentation, in order: begin, segments, end. A segment's file is written as soon as it is
 //! whole on its track; once a number is on disk on every track, the rows of all its tracks are noted in one
@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 use self::backend::ArchiveBackend;
 use self::queue::{Lane, MAX_WAITING, Queue};
-use self::writer::Writer;
+use self::writer::{Housekeeping, Writer};
 use super::catalogue::{Catalogue, CatalogueError, Listed, PresentationRecord};
 use super::metrics::Metrics;
 use super::name::{FeedName, InvalidName, PresentationId, TrackName};
@@ -36,7 +36,11 @@ use crate::clock;
 pub(super) use self::recovery::recover;
 pub(super) use self::retention::Retention;
 
-/// How long a thread that nobody waits for goes on with what waits.
+/// Threads that write, each for one presentation at a time. A disk syncs several files together in little more time
+/// than one, and presentations that complete their segments at the same moment need not wait for each other.
+const WRITERS: usize = 4;
+
+/// How long threads that nobody waits for go on with what waits.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// What may go wrong with the archive.
@@ -120,6 +124,8 @@ struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
     metrics: Metrics,
+    /// Held until nothing more is written.
+    lock: Mutex<Option<File>>,
 }
 
 impl Shared {
@@ -134,7 +140,7 @@ impl Shared {
     }
 }
 
-/// The near end of the archive's thread.
+/// The near end of the archive's threads.
 #[derive(Clone)]
 pub(super) struct Archive {
     shared: Arc<Shared>,
@@ -148,13 +154,29 @@ impl Archive {
         (retention, unchecked): (Retention, Vec<Listed>),
         metrics: Metrics,
     ) -> Result<Self, ArchiveError> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), metrics });
-        let writer = Writer::new(shared.clone(), backend, catalogue, lock, retention, unchecked);
-        thread::Builder::new()
-            .name("archive".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|source| ArchiveError::Thread { source })?;
-        Ok(Self { shared })
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            metrics,
+            lock: Mutex::new(Some(lock)),
+        });
+        let archive = Self { shared: shared.clone() };
+        let catalogue = Arc::new(Mutex::new(catalogue));
+        let mut housekeeping = Some(Housekeeping::new(retention, unchecked));
+        for _ in 0..WRITERS {
+            let (backend, catalogue) = (backend.clone(), catalogue.clone());
+            let writer = Writer { shared: shared.clone(), backend, catalogue };
+            let housekeeping = housekeeping.take();
+            shared.lock().running += 1;
+            let spawned =
+                thread::Builder::new().name("archive".to_owned()).spawn(move || writer.run(housekeeping));
+            if let Err(source) = spawned {
+                shared.lock().running -= 1;
+                archive.stop_soon();
+                return Err(ArchiveError::Thread { source });
+            }
+        }
+        Ok(archive)
     }
 
     /// Opens the lane of a presentation of `tracks` tracks; `row` is where it is in the catalogue already.
@@ -192,7 +214,7 @@ impl Archive {
             queue.waiting += 1;
         }
         queue.retention_due |= matches!(job, Job::Begin { .. });
-        // A thread that has stopped has closed all lanes.
+        // Threads that have stopped have closed all lanes.
         let Some(lane) = queue.lanes.get_mut(key) else { return };
         lane.jobs.push_back((clock::now(), job));
         self.shared.show(&queue);
@@ -203,7 +225,7 @@ impl Archive {
         self.shared.lock().health(clock::now())
     }
 
-    /// Lets the thread do what waits, and stops it, at the latest at `deadline`. Blocks until then.
+    /// Lets the threads do what waits, and stops them, at the latest at `deadline`. Blocks until then.
     pub(super) fn stop(&self, deadline: Instant) {
         let mut queue = self.shared.lock();
         queue.stopping = Some(deadline);
@@ -218,7 +240,7 @@ impl Archive {
         }
     }
 
-    /// Tells the thread to stop once it has done what waits, and does not wait for it.
+    /// Tells the threads to stop once they have done what waits, and does not wait for them.
     pub(super) fn stop_soon(&self) {
         let mut queue = self.shared.lock();
         if queue.stopping.is_none() {

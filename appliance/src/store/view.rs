@@ -336,6 +336,7 @@ impl PresentationView {
         let (mut change, next, bytes, segments) = {
             let mut live = self.lock();
             let change = live.complete(track, number, times, clock::both());
+            self.count(&change);
             (change, live.next_advance(), live.bytes(), live.segments())
         };
         if change.late {
@@ -356,7 +357,12 @@ impl PresentationView {
 
     /// The archive has a number on every track.
     pub(super) fn kept(&self, number: SegmentNumber) {
-        let change = self.lock().kept(number, clock::both());
+        let change = {
+            let mut live = self.lock();
+            let change = live.kept(number, clock::both());
+            self.count(&change);
+            change
+        };
         self.tell(&change);
     }
 
@@ -364,12 +370,22 @@ impl PresentationView {
     pub(super) fn list_what_is_due(&self) {
         let (change, next) = {
             let mut live = self.lock();
-            (live.advance(clock::both()), live.next_advance())
+            let change = live.advance(clock::both());
+            self.count(&change);
+            (change, live.next_advance())
         };
         if let (Some((_, listing)), Some(next)) = (&self.keeping.archive, next) {
             listing.look_at(self.this.clone(), next);
         }
         self.tell(&change);
+    }
+
+    /// Under the lock, for what is listed without protection to be counted before anybody sees it.
+    fn count(&self, change: &Change) {
+        if change.unprotected > 0 {
+            let counter = &self.keeping.metrics.listed_unprotected;
+            counter.with_label_values(&[self.feed().as_str()]).inc_by(change.unprotected);
+        }
     }
 
     /// Tells readers, and the archive, of what became of the list.
@@ -384,10 +400,6 @@ impl PresentationView {
         };
         if change.listed {
             self.show(bytes, segments);
-        }
-        if change.unprotected > 0 {
-            let feed = self.feed().as_str();
-            self.keeping.metrics.listed_unprotected.with_label_values(&[feed]).inc_by(change.unprotected);
         }
         self.progress.send_if_modified(|progress| {
             let ends = ended && !progress.ended;

@@ -20,6 +20,8 @@ pub(super) struct Lane {
     pub(super) jobs: VecDeque<(Instant, Job)>,
     pub(super) row: Option<i64>,
     pub(super) retry_at: Option<Instant>,
+    /// Since when a thread has been at one of its jobs; meanwhile no other takes one.
+    pub(super) busy_since: Option<Instant>,
     pub(super) problem: Option<String>,
     /// Whether something is listed that is not kept.
     pub(super) unprotected: bool,
@@ -42,6 +44,7 @@ impl Lane {
             jobs: VecDeque::new(),
             row,
             retry_at: None,
+            busy_since: None,
             problem: None,
             unprotected: false,
             tracks,
@@ -57,8 +60,8 @@ pub(super) struct Queue {
     pub(super) waiting: usize,
     pub(super) lost: u64,
     pub(super) full: bool,
-    /// Since when the thread has been at one job.
-    pub(super) busy_since: Option<Instant>,
+    /// Threads that have not stopped.
+    pub(super) running: usize,
     pub(super) retention_problem: Option<String>,
     pub(super) retention_due: bool,
     pub(super) stopping: Option<Instant>,
@@ -70,7 +73,7 @@ impl Queue {
         let full = self.full.then(|| format!("archive: more than {MAX_WAITING} segments are waiting"));
         let problem = self.lanes.values().find_map(|lane| lane.problem.clone());
         let heads = self.lanes.values().filter_map(|lane| lane.jobs.front().map(|(since, _)| *since));
-        let oldest = heads.chain(self.busy_since).min();
+        let oldest = heads.chain(self.lanes.values().filter_map(|lane| lane.busy_since)).min();
         let behind =
             oldest.map(|since| now.saturating_duration_since(since)).filter(|behind| *behind > BEHIND);
         let behind = behind.map(|behind| format!("archive: the disk is {} s behind", behind.as_secs()));
@@ -88,13 +91,16 @@ pub(super) fn lane_took(queue: &Queue, key: &Key) -> bool {
     queue.lanes.get(key).is_none_or(|lane| lane.retry_at.is_none())
 }
 
-/// The head of the first lane after `last` that is not waiting for its next try, so that lanes take turns.
+/// The head of the first lane after `last` that nobody is at and that is not waiting for its next try, so that lanes
+/// take turns.
 pub(super) fn take_next(
     queue: &mut Queue,
     last: Option<&Key>,
     now: Instant,
 ) -> Option<(Key, Instant, Job, Option<i64>)> {
-    let ready = |lane: &Lane| !lane.jobs.is_empty() && lane.retry_at.is_none_or(|at| at <= now);
+    let ready = |lane: &Lane| {
+        !lane.jobs.is_empty() && lane.busy_since.is_none() && lane.retry_at.is_none_or(|at| at <= now)
+    };
     let after = |key: &Key| last.is_some_and(|last| key > last);
     let mut keys = queue.lanes.iter().filter(|(_, lane)| ready(lane)).map(|(key, _)| key);
     let first = keys.clone().next()?.clone();
@@ -102,6 +108,7 @@ pub(super) fn take_next(
     let lane = queue.lanes.get_mut(&key)?;
     lane.retry_at = None;
     let (handed_over, job) = lane.jobs.pop_front()?;
+    lane.busy_since = Some(now);
     Some((key, handed_over, job, lane.row))
 }
 
@@ -126,7 +133,9 @@ mod tests {
     }
 
     fn next(queue: &mut Queue, last: Option<&Key>, now: Instant) -> Option<Key> {
-        take_next(queue, last, now).map(|(key, ..)| key)
+        let key = take_next(queue, last, now).map(|(key, ..)| key)?;
+        queue.lanes.get_mut(&key)?.busy_since = None;
+        Some(key)
     }
 
     #[test]
@@ -154,9 +163,10 @@ mod tests {
         let late = now + BEHIND + Duration::from_secs(1);
         assert_eq!(queue.health(late).degraded.as_deref(), Some("archive: the disk is 11 s behind"));
         // In the middle of a write that does not return.
-        let _ = take_next(&mut queue, None, now);
-        queue.busy_since = Some(now);
+        assert!(take_next(&mut queue, None, now).is_some());
         assert!(queue.health(late).degraded.is_some());
+        hand_over(&mut queue, "a", now);
+        assert!(take_next(&mut queue, None, now).is_none(), "somebody is at this lane");
     }
     #[test]
     fn listing_without_the_archive_is_told_of() {

@@ -1,8 +1,7 @@
-//! The archive's thread.
+//! The archive's threads.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,15 +24,25 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Between two looks at what is too old or too much.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 
+/// One of the archive's threads.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    backend: Arc<dyn ArchiveBackend>,
-    catalogue: Catalogue,
+    pub(super) shared: Arc<Shared>,
+    pub(super) backend: Arc<dyn ArchiveBackend>,
+    pub(super) catalogue: Arc<Mutex<Catalogue>>,
+}
+
+/// What one of the threads does while no presentation wants anything.
+pub(super) struct Housekeeping {
     retention: Retention,
-    /// Held until nothing more is written.
-    lock: Option<File>,
+    retention_at: Instant,
     /// Recordings of earlier runs whose files are still to be looked at.
     unchecked: VecDeque<Listed>,
+}
+
+impl Housekeeping {
+    pub(super) fn new(retention: Retention, unchecked: Vec<Listed>) -> Self {
+        Self { retention, retention_at: clock::now(), unchecked: unchecked.into() }
+    }
 }
 
 /// What a job that was done leaves to do.
@@ -48,19 +57,11 @@ enum Done {
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        backend: Arc<dyn ArchiveBackend>,
-        catalogue: Catalogue,
-        lock: File,
-        retention: Retention,
-        unchecked: Vec<Listed>,
-    ) -> Self {
-        Self { shared, backend, catalogue, retention, lock: Some(lock), unchecked: unchecked.into() }
+    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+        self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn run(mut self) {
-        let mut next_retention = clock::now();
+    pub(super) fn run(self, mut housekeeping: Option<Housekeeping>) {
         let mut last: Option<Key> = None;
         loop {
             let now = clock::now();
@@ -71,7 +72,6 @@ impl Writer {
                 return self.stopped();
             }
             if let Some((key, handed_over, job, row)) = take_next(&mut queue, last.as_ref(), now) {
-                queue.busy_since = Some(now);
                 drop(queue);
                 self.work(&key, handed_over, job, row);
                 last = Some(key);
@@ -82,33 +82,43 @@ impl Writer {
                 drop(queue);
                 return self.stopped();
             }
-            if std::mem::take(&mut queue.retention_due) || now >= next_retention {
-                drop(queue);
-                let more = self.retain();
-                next_retention = now + if more { Duration::ZERO } else { RETENTION_EVERY };
-                continue;
-            }
-            if let Some(recording) = self.unchecked.pop_front() {
-                drop(queue);
-                if let Err(error) = recovery::check(self.backend.as_ref(), &mut self.catalogue, &recording) {
-                    warn!(error = %chain(&error), "a recording cannot be looked at");
+            let mut wake = now + RETENTION_EVERY;
+            if let Some(keeper) = &mut housekeeping {
+                if std::mem::take(&mut queue.retention_due) || now >= keeper.retention_at {
+                    drop(queue);
+                    let more = self.retain(&keeper.retention);
+                    keeper.retention_at = now + if more { Duration::ZERO } else { RETENTION_EVERY };
+                    continue;
                 }
-                continue;
+                if let Some(recording) = keeper.unchecked.pop_front() {
+                    drop(queue);
+                    let checked = recovery::check(self.backend.as_ref(), &mut self.catalogue(), &recording);
+                    if let Err(error) = checked {
+                        warn!(error = %chain(&error), "a recording cannot be looked at");
+                    }
+                    continue;
+                }
+                wake = keeper.retention_at;
             }
-            let wake = queue.lanes.values().filter_map(|lane| lane.retry_at).chain(queue.stopping).min();
-            let wake = wake.map_or(next_retention, |wake| wake.min(next_retention));
+            let retries = queue.lanes.values().filter_map(|lane| lane.retry_at).chain(queue.stopping);
+            let wake = retries.min().map_or(wake, |retry| retry.min(wake));
             let pause = wake.saturating_duration_since(now).max(Duration::from_millis(1));
             drop(self.shared.changed.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    fn stopped(mut self) {
+    fn stopped(self) {
+        let mut queue = self.shared.lock();
+        queue.running -= 1;
+        if queue.running > 0 {
+            return;
+        }
         // Whoever waits for the end may open the store again at once. Closing the file would not do: a process that is
         // being spawned at this moment may hold it too until it executes.
-        if let Some(Err(error)) = self.lock.take().map(|lock| lock.unlock()) {
+        let lock = self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = lock.map(|lock| lock.unlock()) {
             warn!(%error, "catalogue cannot be unlocked");
         }
-        let mut queue = self.shared.lock();
         queue.stopped = true;
         if queue.waiting > 0 {
             warn!(segments = queue.waiting, "archive stops before it has written everything");
@@ -118,7 +128,7 @@ impl Writer {
     }
 
     /// Does one job, and puts it back where it fails.
-    fn work(&mut self, key: &Key, handed_over: Instant, job: Job, row: Option<i64>) {
+    fn work(&self, key: &Key, handed_over: Instant, job: Job, row: Option<i64>) {
         let counted = matches!(job, Job::Segment { .. });
         // `Begin` is always first in its lane and stays there until it succeeds, so the others find a row.
         let done = match (&job, row) {
@@ -127,13 +137,12 @@ impl Writer {
                 self.segment(key, row, *track, name, segment)
             }
             (Job::Resume(resume), Some(row)) => {
-                self.catalogue.set_resume(row, resume).map(|()| Done::Nothing).map_err(Into::into)
+                self.catalogue().set_resume(row, resume).map(|()| Done::Nothing).map_err(Into::into)
             }
             (Job::End { ended_unix_millis, .. }, Some(row)) => self.end(key, row, *ended_unix_millis),
             (Job::Segment { .. } | Job::Resume(_) | Job::End { .. }, None) => Ok(Done::Nothing),
         };
         let mut queue = self.shared.lock();
-        queue.busy_since = None;
         let Some(lane) = queue.lanes.get_mut(key) else { return };
         let mut tell: Option<Box<dyn FnOnce() + Send>> = None;
         match done {
@@ -170,15 +179,22 @@ impl Writer {
             queue.waiting = queue.waiting.saturating_sub(1);
             queue.full &= queue.waiting >= MAX_WAITING / 2;
         }
-        self.shared.show(&queue);
         drop(queue);
         if let Some(tell) = tell {
             tell();
         }
+        // Only now, for what a lane tells to come in its order.
+        let mut queue = self.shared.lock();
+        if let Some(lane) = queue.lanes.get_mut(key) {
+            lane.busy_since = None;
+        }
+        self.shared.show(&queue);
+        // What waits in this lane may be another thread's.
+        self.shared.changed.notify_all();
     }
 
     fn begin(
-        &mut self,
+        &self,
         record: &PresentationRecord,
         inits: &[Bytes],
         resume: &[u8],
@@ -192,11 +208,11 @@ impl Writer {
             };
             self.put(&object, std::slice::from_ref(init))?;
         }
-        Ok(self.catalogue.begin(record, resume)?)
+        Ok(self.catalogue().begin(record, resume)?)
     }
 
     fn segment(
-        &mut self,
+        &self,
         key: &Key,
         row: i64,
         track: usize,
@@ -217,7 +233,7 @@ impl Writer {
         let new = NewSegment { row, track, segment: noted, crc32: checksum(&whole.parts) };
         let written = Written { track: name.clone(), new };
         let Some((rows, stale)) = self.note_written(key, written) else { return Ok(Done::Nothing) };
-        self.catalogue.add(&rows)?;
+        self.catalogue().add(&rows)?;
         self.forget_written(key, number);
         for stale in &stale {
             self.remove_unnoted(key, stale);
@@ -262,8 +278,8 @@ impl Writer {
         }
     }
 
-    fn end(&mut self, key: &Key, row: i64, ended_unix_millis: u64) -> Result<Done, ArchiveError> {
-        self.catalogue.end(row, ended_unix_millis)?;
+    fn end(&self, key: &Key, row: i64, ended_unix_millis: u64) -> Result<Done, ArchiveError> {
+        self.catalogue().end(row, ended_unix_millis)?;
         let written = self.shared.lock().lanes.get_mut(key).map(|lane| std::mem::take(&mut lane.written));
         for written in written.unwrap_or_default().into_values().flatten() {
             self.remove_unnoted(key, &written);
@@ -286,11 +302,11 @@ impl Writer {
     }
 
     /// Whether there is more to remove than was at once.
-    fn retain(&mut self) -> bool {
+    fn retain(&self, retention: &Retention) -> bool {
         let outcome = retention::retain(
             self.backend.as_ref(),
-            &mut self.catalogue,
-            &self.retention,
+            &mut self.catalogue(),
+            retention,
             &self.shared.metrics,
             clock::unix_millis(),
         );
