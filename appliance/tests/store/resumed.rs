@@ -124,6 +124,51 @@ async fn torn_files_are_dropped_and_never_served() {
     }
 }
 
+/// A channel that never ends: only its newest files are looked at before it is served.
+#[tokio::test]
+async fn the_end_of_a_long_presentation_is_put_in_order_at_once() {
+    const SEGMENTS: u64 = 6000;
+    let folder = cut_off(4).await;
+    let catalogue = Connection::open(folder.path().join("catalogue.sqlite")).unwrap();
+    for track in 0..2 {
+        let timescale = [90_000, 48_000][track];
+        let row = format!(
+            "INSERT INTO segments SELECT 1, {track}, value, (value - 1) * 2 * {timescale}, 2 * {timescale},
+                 {}, NULL FROM generate",
+            segment(track, 1000).len()
+        );
+        let numbers = format!(
+            "WITH RECURSIVE generate (value) AS (SELECT 5 UNION ALL SELECT value + 1 FROM generate
+                 WHERE value < {SEGMENTS}) "
+        );
+        let insert = row.replacen("SELECT", &format!("{numbers} SELECT"), 1);
+        catalogue.execute_batch(&insert).unwrap();
+        for number in 5..=SEGMENTS + 1 {
+            let bytes = segment(track, 1000);
+            fs::write(file(folder.path(), track, number), bytes).unwrap();
+        }
+    }
+    drop(catalogue);
+    fs::write(file(folder.path(), 1, SEGMENTS), b"torn").unwrap();
+    // Nobody would notice before it is asked for.
+    fs::remove_file(file(folder.path(), 0, 9)).unwrap();
+    let (store, _registry) = open(&keep_all(), folder.path());
+    let interrupted = store.interrupted("studio-a").unwrap();
+    assert_eq!(interrupted.next_segment, SegmentNumber(SEGMENTS));
+    for number in [SEGMENTS, SEGMENTS + 1] {
+        assert!(!file(folder.path(), 0, number).exists() && !file(folder.path(), 1, number).exists());
+    }
+    let view = store.live("studio-a").unwrap();
+    assert_eq!(view.listed(), Some((SegmentNumber(SEGMENTS - 30), SegmentNumber(SEGMENTS - 1))));
+    assert!(file(folder.path(), 1, 9).exists(), "it was not looked at");
+    store.close_interrupted("studio-a", interrupted.last_end_unix_millis());
+    store.shutdown(DEADLINE).await;
+    let (store, _registry) = open(&keep_all(), folder.path());
+    soon("the rest to be looked at, now that it has ended", || !file(folder.path(), 1, 9).exists());
+    soon("its list to begin after the hole", || store.archive_health().unwrap().waiting == 0);
+    assert_eq!(numbers(&store, "studio-a", ID).await.first(), Some(&10));
+}
+
 #[tokio::test]
 async fn a_torn_initialization_segment_leaves_nothing_to_play() {
     let folder = cut_off(3).await;

@@ -13,9 +13,20 @@ use crate::store::catalogue::{ALL, Catalogue, Listed, Noted, TrackRecord};
 use crate::store::name::TrackName;
 
 /// How much of a presentation is read and compared with its checksums, from its end on. What was written was synced
-/// before it was noted, so only a disk that lies about that can lose anything, and then the last of it: this is most of
-/// a minute at 10 Mbit/s, and read in a fraction of a second.
-const COMPARED_BYTES: u64 = 64 << 20;
+/// before it was noted, so only a disk that lies about that can lose anything, and then the last of it: this is 13 s at
+/// 10 Mbit/s, and read in a fraction of a second.
+const COMPARED_BYTES: u64 = 16 << 20;
+
+/// Numbers of a presentation whose files are all looked at before the daemon serves. Of one that is longer, as of a
+/// channel that never ends, only the newest are, and the rest once it has ended: a look at every file of ten channels'
+/// days would take longer than viewers wait.
+const ALL_LOOKED_AT: u64 = 4096;
+
+/// The newest, of a presentation that is longer.
+const NEWEST_LOOKED_AT: u64 = 256;
+
+/// Numbers after the last noted one of which files may be left: those that were being written.
+const BEING_WRITTEN: u64 = 16;
 
 /// Recordings that ended this long before the last sign of life are looked at like those that did not end.
 const RECENT_MILLIS: u64 = 60_000;
@@ -48,14 +59,21 @@ pub(in crate::store) fn recover(
     // Newest first.
     for presentation in listed {
         let record = &presentation.record;
-        if presentation.ended_unix_millis.is_some() {
-            match end(&presentation) >= last_sign.saturating_sub(RECENT_MILLIS) {
-                true => drop(reconcile(backend, catalogue, &presentation, COMPARED_BYTES)?),
-                false => recovered.unchecked.push(presentation),
-            }
+        let recent = end(&presentation) >= last_sign.saturating_sub(RECENT_MILLIS);
+        if presentation.ended_unix_millis.is_some() && !recent {
+            recovered.unchecked.push(presentation);
             continue;
         }
-        if !reconcile(backend, catalogue, &presentation, COMPARED_BYTES)? {
+        let last = catalogue.last_number(presentation.row)?.unwrap_or(SegmentNumber::FIRST).0;
+        let newest = Look { from: last.saturating_sub(NEWEST_LOOKED_AT), ..Look::ALL };
+        let long = last > ALL_LOOKED_AT;
+        let left = long && reconcile(backend, catalogue, &presentation, newest)?;
+        // Where none of the newest can be played, an older one may be.
+        if !left && !reconcile(backend, catalogue, &presentation, Look::ALL)? {
+            continue;
+        }
+        if presentation.ended_unix_millis.is_some() {
+            recovered.unchecked.extend(long.then_some(presentation));
             continue;
         }
         let Some(presentation) = catalogue.find(&record.feed, &record.id)? else { continue };
@@ -86,34 +104,48 @@ pub(super) fn check(
     catalogue: &mut Catalogue,
     presentation: &Listed,
 ) -> Result<(), ArchiveError> {
-    reconcile(backend, catalogue, presentation, 0).map(drop)
+    reconcile(backend, catalogue, presentation, Look { compared: 0, ..Look::ALL }).map(drop)
 }
 
-/// Makes rows and files of one presentation agree, comparing checksums over `compared` bytes from its end on. Numbers
-/// that are not whole on every track go, since they can never be listed. False where nothing is left that could be
-/// played, and it is removed.
+/// What of a presentation is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// The first number.
+    from: u64,
+    /// Bytes that are compared with their checksums, from the end on.
+    compared: u64,
+}
+
+impl Look {
+    const ALL: Self = Self { from: 0, compared: COMPARED_BYTES };
+}
+
+/// Makes rows and files of one presentation agree, as far as it is looked at. Numbers that are not whole on every track
+/// go, since they can never be listed. False where nothing is left that could be played; where all of it was looked at,
+/// it is then removed.
 fn reconcile(
     backend: &dyn ArchiveBackend,
     catalogue: &mut Catalogue,
     presentation: &Listed,
-    compared: u64,
+    Look { from, compared }: Look,
 ) -> Result<bool, ArchiveError> {
     let record = &presentation.record;
     let mut inits = true;
     let mut rows: Vec<BTreeMap<u64, Noted>> = Vec::new();
     let mut files: Vec<HashMap<Part, u64>> = Vec::new();
     for (index, track) in record.tracks.iter().enumerate() {
-        let name = TrackName::new(&track.name)?;
-        let listed = backend.list(&record.feed, &record.id, &name);
-        let mut of_track: HashMap<Part, u64> =
-            listed.map_err(|source| ArchiveError::List { source })?.into_iter().collect();
+        let noted = catalogue.segments(presentation.row, index, track.timescale, SegmentNumber(from), ALL)?;
+        let noted: BTreeMap<u64, Noted> =
+            noted.into_iter().map(|noted| (noted.segment.number.0, noted)).collect();
+        let mut of_track = match from {
+            0 => list(backend, presentation, track)?,
+            _ => probe(backend, presentation, track, from, noted.keys().next_back().copied())?,
+        };
         let size = of_track.remove(&Part::Init);
         inits &= size.is_some_and(|size| {
             compared == 0 || is_intact(backend, presentation, track, Part::Init, size, track.init_crc32)
         });
-        let noted =
-            catalogue.segments(presentation.row, index, track.timescale, SegmentNumber::FIRST, ALL)?;
-        rows.push(noted.into_iter().map(|noted| (noted.segment.number.0, noted)).collect());
+        rows.push(noted);
         files.push(of_track);
     }
     let numbers: BTreeSet<u64> = rows.iter().flat_map(BTreeMap::keys).copied().collect();
@@ -135,6 +167,9 @@ fn reconcile(
             whole.insert(number);
         }
     }
+    if from > 0 && (whole.is_empty() || !inits) {
+        return Ok(false);
+    }
     if whole.is_empty() || !inits {
         info!(feed = %record.feed, presentation = %record.id, "removing a presentation of which nothing can be played");
         catalogue.remove(presentation.row)?;
@@ -144,7 +179,7 @@ fn reconcile(
         })?;
         return Ok(false);
     }
-    forget(catalogue, presentation, &rows, &whole)?;
+    forget(catalogue, presentation, &rows, &whole, from)?;
     for (track, files) in record.tracks.iter().zip(files) {
         for part in files.into_keys() {
             if matches!(part, Part::Segment(number) if whole.contains(&number.0)) {
@@ -158,12 +193,44 @@ fn reconcile(
     Ok(true)
 }
 
+/// All files of a track, with their sizes.
+fn list(
+    backend: &dyn ArchiveBackend,
+    presentation: &Listed,
+    track: &TrackRecord,
+) -> Result<HashMap<Part, u64>, ArchiveError> {
+    let record = &presentation.record;
+    let listed = backend.list(&record.feed, &record.id, &TrackName::new(&track.name)?);
+    Ok(listed.map_err(|source| ArchiveError::List { source })?.into_iter().collect())
+}
+
+/// The files of a track from number `from` on, with their sizes, without looking at those before.
+fn probe(
+    backend: &dyn ArchiveBackend,
+    presentation: &Listed,
+    track: &TrackRecord,
+    from: u64,
+    last: Option<u64>,
+) -> Result<HashMap<Part, u64>, ArchiveError> {
+    let last = last.unwrap_or(from).saturating_add(BEING_WRITTEN);
+    let parts = (from..=last).map(|number| Part::Segment(SegmentNumber(number)));
+    let mut found = HashMap::new();
+    for part in parts.chain([Part::Init]) {
+        let size = backend.size(&name_of(presentation, track, part)?);
+        if let Some(size) = size.map_err(|source| ArchiveError::List { source })? {
+            found.insert(part, size);
+        }
+    }
+    Ok(found)
+}
+
 /// Forgets rows of numbers that are not `whole`.
 fn forget(
     catalogue: &mut Catalogue,
     presentation: &Listed,
     rows: &[BTreeMap<u64, Noted>],
     whole: &BTreeSet<u64>,
+    looked_from: u64,
 ) -> Result<(), ArchiveError> {
     let mut gone: Vec<(usize, WindowSegment)> = Vec::new();
     for (track, rows) in rows.iter().enumerate() {
@@ -180,8 +247,11 @@ fn forget(
     let left = || rows.iter().flat_map(|rows| rows.values()).filter(|n| whole.contains(&n.segment.number.0));
     let start = rows.first().and_then(|rows| rows.values().find(|n| whole.contains(&n.segment.number.0)));
     let start = start.map_or(Duration::ZERO, |noted| noted.segment.start.to_duration());
-    // Nothing that was played from its beginning has one; see `Listed::start`.
-    let start = if presentation.start.is_zero() && whole.contains(&1) { Duration::ZERO } else { start };
+    // That of the first track; where the beginning is still there, or was not looked at, it is what it was.
+    let start = match looked_from > 0 || (presentation.start.is_zero() && whole.contains(&1)) {
+        true => presentation.start,
+        false => start,
+    };
     let end = left().map(ends).max().unwrap_or_default();
     Ok(catalogue.remove_segments(presentation.row, &gone, (start, end))?)
 }
