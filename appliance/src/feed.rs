@@ -1,64 +1,31 @@
 //! Feeds: who may publish to them, and what becomes of what is published.
 //!
-//! A publish goes this way: ingest finds the feed by its key and claims it ([`Feeds::admit`]); the feed's task
+//! A publish goes this way: ingest finds the feed by its key and claims it ([`admission`]); the feed's task
 //! ([`task`]) takes the media from the claim's bounded queue, hands it to the pure state machine of the presentation
 //! ([`presentation`]), and does what that asks for: messages to the worker, chunks to the store. [`status`] is what the
 //! outside may know of it.
 
+mod admission;
 mod meter;
 pub mod metrics;
 pub mod presentation;
+mod publishers;
 pub mod source;
 pub mod status;
 pub mod task;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::config;
-use crate::feed::source::Input;
 use crate::feed::status::{FeedStatus, PublisherStatus};
 
-/// Units waiting between a publisher's socket and its feed: about a second; behind it TCP holds the encoder back.
-const INPUT_QUEUE: usize = 128;
-/// KiB of them: a second and more of the highest bit rate that the configuration allows.
-const INPUT_QUEUE_KIB: u32 = 32 * 1024;
-
-/// Why a publish is refused. The text goes to the encoder.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No feed has this key.
-    #[error("the stream key is not known here; check the key of your encoder's stream settings")]
-    UnknownKey,
-    /// The feed has a publisher.
-    #[error("feed \"{feed}\" is being published to by {by} already; stop that encoder first")]
-    Busy {
-        /// The feed's name.
-        feed: String,
-        /// Address of the one who publishes.
-        by: String,
-    },
-    /// The daemon is going down.
-    #[error("the appliance is shutting down; try again in a moment")]
-    Stopping,
-}
-
-impl Refusal {
-    /// A word from a closed list, for a metric's label.
-    #[must_use]
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::UnknownKey => "unknown_key",
-            Self::Busy { .. } => "busy",
-            Self::Stopping => "stopping",
-        }
-    }
-}
+pub use admission::{Claim, Feed, Publisher, Queued, Refusal};
 
 /// All feeds.
 #[derive(Debug, Clone)]
@@ -80,109 +47,6 @@ struct Entry {
     feed: Arc<Feed>,
     task: JoinHandle<()>,
     removed: watch::Sender<bool>,
-}
-
-/// What a feed's task, its publishers and the API share.
-#[derive(Debug)]
-pub struct Feed {
-    /// Its configuration: what the next presentation is made with.
-    pub config: ArcSwap<config::Feed>,
-    /// Its last published status.
-    pub status: ArcSwap<FeedStatus>,
-    publisher: Mutex<Option<PublisherStatus>>,
-    /// Who was admitted, and waits for what is left of the publisher before to be put out.
-    waiting: Mutex<Option<Publisher>>,
-    joined: Notify,
-}
-
-impl Feed {
-    fn new(config: &config::Feed) -> Self {
-        Self {
-            config: ArcSwap::from_pointee(config.clone()),
-            status: ArcSwap::from_pointee(task::idle_status(config)),
-            publisher: Mutex::new(None),
-            waiting: Mutex::new(None),
-            joined: Notify::new(),
-        }
-    }
-
-    /// The publisher that waits, as soon as there is one that has not gone again.
-    async fn next_publisher(&self) -> Publisher {
-        loop {
-            match self.take_waiting() {
-                Some(publisher) if !publisher.dismiss.is_closed() => return publisher,
-                _ => self.joined.notified().await,
-            }
-        }
-    }
-
-    fn take_waiting(&self) -> Option<Publisher> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn publisher(&self) -> MutexGuard<'_, Option<PublisherStatus>> {
-        self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The feed's end of a publish.
-#[derive(Debug)]
-pub struct Publisher {
-    /// Who it is.
-    pub who: PublisherStatus,
-    /// Its media; ends when the publisher has gone.
-    pub inputs: mpsc::Receiver<Queued>,
-    /// Ends the publish, with a sentence for the encoder.
-    pub dismiss: watch::Sender<Option<String>>,
-}
-
-/// Media on its way from a publisher to its feed.
-#[derive(Debug)]
-pub struct Queued {
-    /// The media.
-    pub input: Input,
-    _room: OwnedSemaphorePermit,
-}
-
-/// Ingest's end of a publish. Dropping it ends the publish and frees the feed.
-#[derive(Debug)]
-pub struct Claim {
-    feed: Arc<Feed>,
-    inputs: mpsc::Sender<Queued>,
-    room: Arc<Semaphore>,
-    dismissed: watch::Receiver<Option<String>>,
-}
-
-impl Claim {
-    /// The feed's public name.
-    #[must_use]
-    pub fn feed_name(&self) -> String {
-        self.feed.config.load().name.clone()
-    }
-
-    /// Hands media to the feed; waits while its queue is full, so that the socket is not read meanwhile. False when the
-    /// feed takes no more.
-    pub async fn send(&self, input: Input) -> bool {
-        let kib = input.payload_bytes().div_ceil(1024);
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX).clamp(1, INPUT_QUEUE_KIB);
-        let Ok(room) = self.room.clone().acquire_many_owned(kib).await else { return false };
-        self.inputs.send(Queued { input, _room: room }).await.is_ok()
-    }
-
-    /// Waits until the feed ends the publish, and gives the sentence for the encoder.
-    pub async fn dismissed(&mut self) -> String {
-        let gone = || "the feed was closed".to_owned();
-        match self.dismissed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_else(gone),
-            Err(_) => gone(),
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        *self.feed.publisher() = None;
-    }
 }
 
 impl Feeds {
@@ -239,39 +103,14 @@ impl Feeds {
     ///
     /// # Errors
     /// The refusal, to be sent before the publish is accepted.
-    pub fn admit(&self, key: &[u8], who: PublisherStatus) -> Result<Claim, Refusal> {
+    pub fn admit(&self, now: Instant, key: &[u8], who: PublisherStatus) -> Result<Claim, Refusal> {
         // Under the lock, so that a feed that stops finds whoever came before.
         let feeds = self.shared.feeds.read().unwrap_or_else(PoisonError::into_inner);
         if *self.shared.stopping.borrow() {
             return Err(Refusal::Stopping);
         }
-        // Every hash of every feed is compared, so that time tells nothing of which one matched.
-        let hash = config::KeyHash::of(key);
-        let mut found = None;
-        for entry in feeds.values() {
-            for candidate in &entry.feed.config.load().key_hashes {
-                if candidate.matches(&hash) {
-                    found = Some(entry);
-                }
-            }
-        }
-        let entry = found.ok_or(Refusal::UnknownKey)?;
-        let mut publisher = entry.feed.publisher();
-        if let Some(by) = publisher.as_ref() {
-            return Err(Refusal::Busy {
-                feed: entry.feed.config.load().name.clone(),
-                by: by.address.clone(),
-            });
-        }
-        let (inputs, from_socket) = mpsc::channel(INPUT_QUEUE);
-        let (dismiss, dismissed) = watch::channel(None);
-        let joining = Publisher { who: who.clone(), inputs: from_socket, dismiss };
-        // Nobody publishes, so one that still waits has gone again, and gives its place up.
-        *entry.feed.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(joining);
-        entry.feed.joined.notify_one();
-        *publisher = Some(who);
-        let room = Arc::new(Semaphore::new(usize::try_from(INPUT_QUEUE_KIB).unwrap_or(usize::MAX)));
-        Ok(Claim { feed: entry.feed.clone(), inputs, room, dismissed })
+        let (feed, role) = admission::find(&feeds, key).ok_or(Refusal::UnknownKey)?;
+        feed.admit(now, role, who)
     }
 
     /// Every feed's status, by name in order.

@@ -2,24 +2,27 @@
 //! at, and what is to be done comes out as [`Action`]s. No I/O, no clock, no task.
 //!
 //! The calling contract:
-//! 1. [`Presentation::new`], then [`Presentation::input`] for everything the publisher sends, [`Presentation::tick`]
-//!    several times a second, and [`Presentation::publisher_gone`] once at its end.
+//! 1. [`Presentation::new`], then [`Presentation::source_joined`] for each publisher, [`Presentation::input`] for everything
+//!    it sends, [`Presentation::source_gone`] at its end, and [`Presentation::tick`] several times a second.
 //! 2. After [`Action::StartWorker`], everything the worker says goes to [`Presentation::worker`], and its end to
 //!    [`Presentation::worker_ended`].
 //! 3. After every call, the actions are taken in order. Behind [`Action::Close`] there is nothing more.
 //!
-//! At first the source is only looked at ([`probing`]); once its tracks and its rate are known it is on air
-//! ([`on_air`]), on a grid that is never changed again.
+//! At first a source is only looked at ([`probing`]); once its tracks and its rate are known it is on air ([`on_air`]), on
+//! a grid that is never changed again. The programme outlives its source: while there is none, the last picture and then
+//! a slate are shown, until another one takes its place ([`sources`]) or the grace time is over. It outlives its worker
+//! too ([`on_air`]'s `workers`).
 
 mod on_air;
 mod probing;
+mod sources;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::Cadence;
+use media::{Cadence, SegmentNumber};
 use packager::segmenter::Packaged;
 use packager::track::TrackSpec;
 use worker_protocol::{FromWorker, Job, Report, ToWorker};
@@ -30,6 +33,10 @@ use crate::feed::source::Input;
 use crate::supervisor::Death;
 
 pub use on_air::Facts;
+pub use sources::{Role, SourceId};
+
+use probing::Probing;
+use sources::{Heard, Sources};
 
 /// Silence of the source after which the timeline goes on without it: shorter than any player's buffer, longer than any
 /// encoder's hiccup.
@@ -53,8 +60,12 @@ pub enum Action {
         /// The sentence.
         text: String,
     },
-    /// End the publish, with a sentence for the encoder.
-    Dismiss(String),
+    /// Drop what is kept of the open segment of track `.0`: a new worker encodes it anew.
+    Restart(usize, SegmentNumber),
+    /// Take no publisher for a while: the feed kills its workers. With the reason.
+    Quarantine(String),
+    /// End this publish, with a sentence for the encoder.
+    Dismiss(SourceId, String),
     /// The presentation is over; nothing comes behind this.
     Close,
 }
@@ -86,128 +97,194 @@ pub struct OpeningTrack {
 pub struct Presentation {
     config: Arc<config::Feed>,
     limits: config::SourceLimits,
+    sources: Sources,
     phase: Phase,
+    /// When media last came from a source on air.
+    heard: Option<Instant>,
     problem: Option<String>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    Probing(Box<probing::Probing>),
+    Waiting,
     OnAir(Box<on_air::OnAir>),
     Closed,
 }
 
 impl Presentation {
-    /// A presentation whose source is yet to be seen.
+    /// A presentation whose source is yet to come.
     #[must_use]
     pub fn new(config: Arc<config::Feed>, limits: config::SourceLimits) -> Self {
-        let probing = Box::new(probing::Probing::new(&config, &limits));
-        Self { config, limits, phase: Phase::Probing(probing), problem: None }
+        Self { config, limits, sources: Sources::new(), phase: Phase::Waiting, heard: None, problem: None }
     }
 
-    /// Takes what the publisher sent at `now`.
-    pub fn input(&mut self, now: Now, input: Input) -> Vec<Action> {
-        if matches!(&input, Input::Video { payload, .. } | Input::Audio { payload, .. } if payload.is_empty())
-        {
+    /// A publisher has joined.
+    pub fn source_joined(&mut self, id: SourceId, role: Role) {
+        let probing = self.probing();
+        self.sources.join(id, role, probing);
+    }
+
+    fn probing(&self) -> Probing {
+        let grid = match &self.phase {
+            Phase::OnAir(on_air) => Some(on_air.frame_rate()),
+            _ => None,
+        };
+        Probing::new(&self.config, &self.limits, grid)
+    }
+
+    /// The source that is on air, if one is.
+    #[must_use]
+    pub const fn source_on_air(&self) -> Option<SourceId> {
+        self.sources.on_air()
+    }
+
+    /// Takes what a publisher sent at `now`.
+    pub fn input(&mut self, now: Now, id: SourceId, input: Input) -> Vec<Action> {
+        let empty = matches!(&input, Input::Video { payload, .. } | Input::Audio { payload, .. } if payload.is_empty());
+        if empty || matches!(self.phase, Phase::Closed) {
             return Vec::new();
         }
-        match &mut self.phase {
-            Phase::Probing(probing) => {
-                let verdict = probing.input(now, input);
-                self.decide(verdict)
+        let mut actions = match self.sources.hear(now, id, input) {
+            Heard::OnAir(input) => {
+                self.heard = Some(now.instant);
+                match &mut self.phase {
+                    Phase::OnAir(on_air) => on_air.input(now, input),
+                    _ => Vec::new(),
+                }
             }
-            Phase::OnAir(on_air) => {
-                let actions = on_air.input(now, input);
-                self.close_behind(actions)
-            }
-            Phase::Closed => Vec::new(),
-        }
+            Heard::Kept => Vec::new(),
+            Heard::Refuse(reason) => self.refuse(id, reason),
+        };
+        actions.extend(self.switch(now));
+        self.settle(now, actions)
     }
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Now) -> Vec<Action> {
-        match &mut self.phase {
-            Phase::Probing(probing) => {
-                let verdict = probing.tick(now);
-                self.decide(verdict)
-            }
-            Phase::OnAir(on_air) => {
-                let actions = on_air.tick(now);
-                self.close_behind(actions)
-            }
-            Phase::Closed => Vec::new(),
+        if matches!(self.phase, Phase::Closed) {
+            return Vec::new();
         }
+        let mut actions = Vec::new();
+        for (id, reason) in self.sources.tick(now) {
+            actions.extend(self.refuse(id, reason));
+        }
+        actions.extend(self.switch(now));
+        if let Phase::OnAir(on_air) = &mut self.phase {
+            actions.extend(on_air.tick(now));
+        }
+        self.settle(now, actions)
     }
 
-    fn decide(&mut self, verdict: probing::Verdict) -> Vec<Action> {
-        match verdict {
-            probing::Verdict::NeedMore => Vec::new(),
-            probing::Verdict::Refuse(reason) => self.refuse(reason),
-            probing::Verdict::Ready(ready) => {
-                let on_air = on_air::OnAir::start(&self.config, self.limits.clone(), *ready);
-                match on_air {
-                    Ok((on_air, actions)) => {
-                        self.phase = Phase::OnAir(Box::new(on_air));
-                        self.close_behind(actions)
-                    }
-                    Err(reason) => self.refuse(reason),
+    /// Puts the source on air that should be, if another one is or none.
+    fn switch(&mut self, now: Now) -> Vec<Action> {
+        let anew = self.probing();
+        let Some(ready) = self.sources.take_over(now, self.config.backup_return, || anew) else {
+            return Vec::new();
+        };
+        self.heard = Some(now.instant);
+        match &mut self.phase {
+            Phase::Waiting => match on_air::OnAir::start(&self.config, self.limits.clone(), ready) {
+                Ok((on_air, actions)) => {
+                    self.phase = Phase::OnAir(Box::new(on_air));
+                    actions
                 }
-            }
-        }
-    }
-
-    fn refuse(&mut self, reason: String) -> Vec<Action> {
-        self.problem = Some(reason.clone());
-        self.phase = Phase::Closed;
-        vec![Action::Dismiss(reason), Action::Close]
-    }
-
-    /// The publisher has gone, or is being sent away: puts out what is left.
-    pub fn publisher_gone(&mut self) -> Vec<Action> {
-        match &mut self.phase {
-            Phase::Probing(probing) => {
-                self.problem = Some(probing.why_never_started());
-                self.phase = Phase::Closed;
-                vec![Action::Close]
-            }
-            Phase::OnAir(on_air) => {
-                let actions = on_air.finish();
-                self.close_behind(actions)
-            }
+                Err(reason) => match self.sources.on_air() {
+                    Some(id) => self.refuse(id, reason),
+                    None => Vec::new(),
+                },
+            },
+            Phase::OnAir(on_air) => on_air.attach(ready),
             Phase::Closed => Vec::new(),
         }
+    }
+
+    fn refuse(&mut self, id: SourceId, reason: String) -> Vec<Action> {
+        self.sources.leave(id);
+        self.problem = Some(reason.clone());
+        vec![Action::Dismiss(id, reason)]
+    }
+
+    /// A publisher has gone. Without another one the programme goes on for the grace time, if it had begun.
+    pub fn source_gone(&mut self, now: Now, id: SourceId) -> Vec<Action> {
+        if matches!(self.phase, Phase::Waiting) && self.problem.is_none() {
+            self.problem = Some(self.sources.why_never_started(id));
+        }
+        if self.sources.leave(id)
+            && let Phase::OnAir(on_air) = &mut self.phase
+        {
+            on_air.detach();
+        }
+        let actions = self.switch(now);
+        self.settle(now, actions)
+    }
+
+    /// Ends the programme: puts out what is left.
+    pub fn finish(&mut self, now: Now) -> Vec<Action> {
+        let actions = match &mut self.phase {
+            Phase::Waiting => vec![Action::Close],
+            Phase::OnAir(on_air) => on_air.finish(),
+            Phase::Closed => Vec::new(),
+        };
+        self.settle(now, actions)
     }
 
     /// Takes what the worker said at `now`.
     pub fn worker(&mut self, now: Now, message: FromWorker, payload: Bytes) -> Vec<Action> {
-        match &mut self.phase {
-            Phase::OnAir(on_air) => {
-                let actions = on_air.worker(now, message, payload);
-                self.close_behind(actions)
-            }
+        let actions = match &mut self.phase {
+            Phase::OnAir(on_air) => on_air.worker(now, message, payload),
             _ => Vec::new(),
-        }
+        };
+        self.settle(now, actions)
     }
 
     /// The worker's process has ended.
-    pub fn worker_ended(&mut self, death: &Death) -> Vec<Action> {
-        match &mut self.phase {
-            Phase::OnAir(on_air) => {
-                let actions = on_air.worker_ended(death);
-                self.close_behind(actions)
-            }
+    pub fn worker_ended(&mut self, now: Now, death: &Death) -> Vec<Action> {
+        let actions = match &mut self.phase {
+            Phase::OnAir(on_air) => on_air.worker_ended(now, death),
             _ => Vec::new(),
-        }
+        };
+        self.settle(now, actions)
     }
 
-    fn close_behind(&mut self, actions: Vec<Action>) -> Vec<Action> {
-        if actions.iter().any(|action| matches!(action, Action::Close)) {
-            if let Phase::OnAir(on_air) = &mut self.phase {
+    /// Does what follows from where things stand now: sends away who cannot be used, ends what has no more reason to go
+    /// on, and closes behind the last action.
+    fn settle(&mut self, now: Now, mut actions: Vec<Action>) -> Vec<Action> {
+        match &mut self.phase {
+            Phase::Waiting if self.sources.is_empty() => actions.push(Action::Close),
+            Phase::OnAir(on_air) => {
+                if let Some(reason) = on_air.take_dismissal() {
+                    if let Some(id) = self.sources.on_air() {
+                        self.sources.leave(id);
+                        actions.push(Action::Dismiss(id, reason));
+                    }
+                    on_air.detach();
+                }
+                // A connection that stands but is silent is ingest's to give up, and one that is still looked at may go on
+                // air; the grace time counts from the last unit.
+                let silent =
+                    self.heard.map_or(Duration::ZERO, |heard| now.instant.saturating_duration_since(heard));
+                if self.sources.is_empty() && silent >= self.config.grace && !on_air.is_finishing() {
+                    actions.extend(on_air.finish());
+                }
+            }
+            _ => {}
+        }
+        let before = actions.len();
+        actions.retain(|action| !matches!(action, Action::Close));
+        if actions.len() < before {
+            if let Phase::OnAir(on_air) = &self.phase {
                 self.problem = on_air.problem().map(str::to_owned);
             }
             self.phase = Phase::Closed;
+            actions.push(Action::Close);
         }
         actions
+    }
+
+    /// Whether what is left is being put out.
+    #[must_use]
+    pub fn is_finishing(&self) -> bool {
+        matches!(&self.phase, Phase::OnAir(on_air) if on_air.is_finishing())
     }
 
     /// Whether the source runs so far ahead of wall time that no more of it should be read yet.

@@ -12,7 +12,9 @@ pub enum FeedState {
     Starting,
     /// On air.
     Live,
-    /// The publisher has gone; what is left is being put out.
+    /// On air without a source: viewers see the last picture, then the slate.
+    Slate,
+    /// The programme is over; what is left is being put out.
     Ending,
 }
 

@@ -7,15 +7,18 @@ use bytes::Bytes;
 use packager::segmenter::Packaged;
 use packager::track::{TrackMedia, TrackSpec};
 use packager::window::WindowTrackKind;
-use tokio::sync::{mpsc, watch};
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 use worker_protocol::ToWorker;
 
 use crate::clock;
 use crate::config;
-use crate::feed::presentation::{Action, Opening, Presentation};
-use crate::feed::status::{FeedState, FeedStatus, PublisherStatus, RungStatus, SourceStatus, WorkerStatus};
-use crate::feed::{Feed, Queued, metrics};
+use crate::feed::presentation::{Action, Opening, Presentation, SourceId};
+use crate::feed::publishers::Publishers;
+use crate::feed::source::Input;
+use crate::feed::status::{FeedState, FeedStatus, RungStatus, SourceStatus, WorkerStatus};
+use crate::feed::{Feed, Publisher, metrics};
 use crate::store::{self, NewPresentation, NewTrack, Store};
 use crate::supervisor::{self, Worker, WorkerEvent};
 
@@ -23,6 +26,9 @@ use crate::supervisor::{self, Worker, WorkerEvent};
 const TICK: Duration = Duration::from_millis(100);
 /// How many ticks between two published states.
 const TICKS_PER_STATUS: u32 = 5;
+
+/// Largest picture for the slate; the configuration refuses larger ones when it is read.
+const MAX_SLATE_BYTES: u64 = 16 * 1000 * 1000;
 
 /// The parts of the daemon that feeds work with.
 #[derive(Clone)]
@@ -81,30 +87,23 @@ impl Task {
             };
             let Some(publisher) = publisher else { break };
             let config = self.feed.config.load_full();
-            self.parts.metrics.publish(&config.name);
-            info!(
-                feed = config.name,
-                peer = publisher.who.address,
-                encoder = publisher.who.encoder,
-                "publish begins"
-            );
-            let programme = Programme {
+            let mut programme = Programme {
                 presentation: Presentation::new(config.clone(), self.parts.limits.clone()),
                 config: config.clone(),
                 feed: self.feed.clone(),
                 parts: self.parts.clone(),
-                who: publisher.who,
-                inputs: publisher.inputs,
-                dismiss: publisher.dismiss,
+                publishers: Publishers::default(),
                 id: None,
                 worker: None,
                 worker_build: String::new(),
                 recording: None,
+                slate: read_slate(&config).await,
                 failure: None,
                 shedding: false,
                 closed: false,
                 ending: false,
             };
+            programme.join(publisher);
             let run = programme.run(self.stopping.clone(), self.removed.clone());
             // In a task of its own, so that a fault of ours in one presentation is not the end of its feed.
             if let Err(fault) = tokio::spawn(run).await {
@@ -126,13 +125,13 @@ struct Programme {
     config: Arc<config::Feed>,
     feed: Arc<Feed>,
     parts: Parts,
-    who: PublisherStatus,
-    inputs: mpsc::Receiver<Queued>,
-    dismiss: watch::Sender<Option<String>>,
+    publishers: Publishers,
     id: Option<String>,
     worker: Option<Worker>,
     worker_build: String,
     recording: Option<store::Presentation>,
+    /// The operator's picture for the slate; empty without one.
+    slate: Bytes,
     /// What went wrong around the presentation.
     failure: Option<String>,
     /// Whether pictures are left out until the next key frame.
@@ -149,15 +148,15 @@ impl Programme {
         let mut until_status = 0;
         while !self.closed {
             // A source ahead of wall time is not read; its queue fills, and TCP holds the encoder back.
-            let reading = !self.ending && !self.presentation.is_ahead(clock::both());
+            let held_back = match self.presentation.is_ahead(clock::both()) {
+                true => self.presentation.source_on_air(),
+                false => None,
+            };
+            // Who comes when the programme is over waits for the next one.
+            let joinable = !self.ending && !self.presentation.is_finishing();
             tokio::select! {
-                queued = self.inputs.recv(), if reading => match queued {
-                    Some(queued) => {
-                        let actions = self.presentation.input(clock::both(), queued.input);
-                        self.act(actions);
-                    }
-                    None => self.end("the publisher has gone"),
-                },
+                (id, input) = self.publishers.next(held_back) => self.input(id, input),
+                publisher = self.feed.next_publisher(), if joinable => self.join(publisher),
                 event = next_event(&mut self.worker) => self.worker_event(event),
                 _ = ticks.tick() => {
                     let actions = self.presentation.tick(clock::both());
@@ -167,32 +166,44 @@ impl Programme {
                     }
                     until_status = (until_status + 1) % TICKS_PER_STATUS;
                 }
-                _ = stopping.wait_for(|stop| *stop), if !self.ending => {
-                    self.dismiss.send_replace(Some("the appliance is shutting down".to_owned()));
-                    self.end("the appliance is shutting down");
-                }
+                _ = stopping.wait_for(|stop| *stop), if !self.ending => self.end("the appliance is shutting down"),
                 _ = removed.wait_for(|gone| *gone), if !self.ending => {
-                    self.dismiss.send_replace(Some("the feed was removed from the configuration".to_owned()));
-                    self.end("the feed was removed");
+                    self.end("the feed was removed from the configuration");
                 }
             }
         }
         self.close();
     }
 
-    fn end(&mut self, why: &str) {
-        info!(feed = self.config.name, why, "publish ends");
-        self.take_no_more();
-        let actions = self.presentation.publisher_gone();
-        self.act(actions);
-        self.publish_status();
+    fn join(&mut self, publisher: Publisher) {
+        self.parts.metrics.publish(&self.config.name);
+        let (peer, encoder) = (&publisher.who.address, &publisher.who.encoder);
+        info!(feed = self.config.name, peer, encoder, role = ?publisher.role, "publish begins");
+        self.presentation.source_joined(publisher.id, publisher.role);
+        self.publishers.join(publisher);
     }
 
-    /// A publisher that waits for room in the queue is freed by this, and hears that it is dismissed.
-    fn take_no_more(&mut self) {
+    fn input(&mut self, id: SourceId, input: Option<Input>) {
+        let now = clock::both();
+        let actions = match input {
+            Some(input) => self.presentation.input(now, id, input),
+            None => {
+                if let Some(gone) = self.publishers.remove(id) {
+                    info!(feed = self.config.name, peer = gone.who.address, "publish ends");
+                }
+                self.presentation.source_gone(now, id)
+            }
+        };
+        self.act(actions);
+    }
+
+    fn end(&mut self, why: &str) {
         self.ending = true;
-        self.inputs.close();
-        while self.inputs.try_recv().is_ok() {}
+        info!(feed = self.config.name, why, "programme ends");
+        self.publishers.dismiss_all(why);
+        let actions = self.presentation.finish(clock::both());
+        self.act(actions);
+        self.publish_status();
     }
 
     fn worker_event(&mut self, event: WorkerEvent) {
@@ -202,11 +213,16 @@ impl Programme {
                 if let worker_protocol::FromWorker::Hello { build, .. } = &message {
                     self.worker_build.clone_from(build);
                 }
+                let last_word = matches!(message, worker_protocol::FromWorker::Finished);
+                if last_word {
+                    // Its last report is not lost for the metrics.
+                    self.publish_status();
+                }
                 self.presentation.worker(now, message, payload)
             }
             WorkerEvent::Ended(death) => {
                 self.worker = None;
-                self.presentation.worker_ended(&death)
+                self.presentation.worker_ended(now, &death)
             }
         };
         self.act(actions);
@@ -227,10 +243,18 @@ impl Programme {
                     self.parts.metrics.warn(&self.config.name, rule);
                     warn!(feed = self.config.name, rule, "{text}");
                 }
-                Action::Dismiss(reason) => {
+                Action::Restart(track, segment) => {
+                    if let Some(recording) = &self.recording {
+                        recording.restart(track, segment);
+                    }
+                }
+                Action::Quarantine(reason) => {
+                    warn!(feed = self.config.name, reason, "feed quarantined");
+                    self.feed.quarantine(clock::now(), reason);
+                }
+                Action::Dismiss(id, reason) => {
                     warn!(feed = self.config.name, reason, "publish dismissed");
-                    self.dismiss.send_replace(Some(reason));
-                    self.take_no_more();
+                    self.publishers.dismiss(id, &reason);
                 }
                 Action::Close => self.closed = true,
             }
@@ -241,7 +265,9 @@ impl Programme {
         match supervisor::spawn(&self.parts.worker, &self.config.name, &self.parts.worker_metrics) {
             Ok(worker) => {
                 self.worker = Some(worker);
-                self.send(ToWorker::Start(job), Bytes::new());
+                self.shedding = false;
+                let job = worker_protocol::Job { slate: !self.slate.is_empty(), ..job };
+                self.send(ToWorker::Start(job), self.slate.clone());
             }
             Err(fault) => self.fail(&fault),
         }
@@ -289,7 +315,7 @@ impl Programme {
                 availability_start_unix_millis: opening.availability_start_unix_millis,
                 cadence: opening.cadence,
                 window: self.config.window,
-                memory: store::DEFAULT_MEMORY,
+                memory: self.config.memory,
                 target_latency: None,
                 resume: Vec::new(),
                 tracks,
@@ -309,7 +335,7 @@ impl Programme {
     fn fail(&mut self, fault: &dyn std::fmt::Display) {
         let reason = format!("the appliance cannot take the feed: {fault}");
         warn!(feed = self.config.name, reason, "presentation fails");
-        self.dismiss.send_replace(Some(reason.clone()));
+        self.publishers.dismiss_all(&reason);
         self.failure = Some(reason);
         self.closed = true;
     }
@@ -324,14 +350,8 @@ impl Programme {
             recording.end(clock::unix_millis());
             info!(feed = self.config.name, presentation = self.id, "presentation ends");
         }
-        // Whoever still publishes is told why; one that has gone does not hear it.
-        self.dismiss.send_if_modified(|reason| {
-            let silent = reason.is_none();
-            if silent {
-                *reason = Some(self.problem().unwrap_or_else(|| "the presentation has ended".to_owned()));
-            }
-            silent
-        });
+        let why = self.problem().unwrap_or_else(|| "the programme has ended".to_owned());
+        self.publishers.dismiss_all(&why);
         let status = FeedStatus {
             presentation: self.id.clone(),
             problem: self.problem(),
@@ -345,15 +365,16 @@ impl Programme {
         let now = clock::both();
         let facts = self.presentation.facts(now);
         let report = self.presentation.report().cloned().unwrap_or_default();
-        let state = match (self.ending, facts.as_ref().is_some_and(|facts| facts.begun)) {
-            (true, _) => FeedState::Ending,
-            (false, true) => FeedState::Live,
-            (false, false) => FeedState::Starting,
+        let state = match &facts {
+            _ if self.ending || self.presentation.is_finishing() => FeedState::Ending,
+            Some(facts) if facts.begun && facts.attached => FeedState::Live,
+            Some(facts) if facts.begun => FeedState::Slate,
+            _ => FeedState::Starting,
         };
         let mut status = FeedStatus {
             state,
             presentation: self.id.clone(),
-            publisher: (!self.dismiss.is_closed()).then(|| self.who.clone()),
+            publisher: self.publishers.who(self.presentation.source_on_air()).cloned(),
             worker: self
                 .worker
                 .as_ref()
@@ -367,6 +388,24 @@ impl Programme {
         }
         self.parts.metrics.show(&self.feed.status.load(), &status);
         self.feed.status.store(Arc::new(status));
+    }
+}
+
+/// The operator's picture, as it is now. One that cannot be read does not keep a feed from the air.
+async fn read_slate(config: &config::Feed) -> Bytes {
+    let Some(path) = &config.slate else { return Bytes::new() };
+    let read = async {
+        let mut picture = Vec::new();
+        let file = tokio::fs::File::open(path).await?;
+        file.take(MAX_SLATE_BYTES).read_to_end(&mut picture).await?;
+        Ok::<_, std::io::Error>(picture)
+    };
+    match read.await {
+        Ok(picture) => picture.into(),
+        Err(fault) => {
+            warn!(feed = config.name, path = %path.display(), %fault, "the slate's picture cannot be read; the built-in card is shown");
+            Bytes::new()
+        }
     }
 }
 

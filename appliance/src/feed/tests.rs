@@ -9,6 +9,9 @@ use media::SourceStamp;
 use prometheus::Registry;
 
 use super::*;
+use crate::clock;
+use crate::config;
+use crate::feed::source::Input;
 use crate::feed::status::FeedState;
 use crate::store::Store;
 use crate::supervisor;
@@ -37,7 +40,7 @@ impl Stage {
         let key: String = hash("a-oiduts");
         let text = format!(
             "state_dir = \"state\"\n[ingest]\nrtmp = [\"127.0.0.1:0\"]\nrtmps = []\n[worker]\nprogram = \"{}\"\n\
-             {worker}\n[archive]\nenabled = false\n[feed.studio-a]\nkeys = [\"{key}\"]\n",
+             {worker}\n[archive]\nenabled = false\n[feed.studio-a]\nkeys = [\"{key}\"]\ngrace = \"0s\"\ntakeover = \"never\"\n",
             program.display()
         );
         let path = folder.path().join("rungd.toml");
@@ -56,13 +59,7 @@ impl Stage {
     }
 
     fn admit(&self, address: &str) -> Result<Claim, Refusal> {
-        let who = PublisherStatus {
-            address: address.to_owned(),
-            tls: false,
-            encoder: "test".to_owned(),
-            since_unix_millis: 0,
-        };
-        self.feeds.admit(b"a-oiduts", who)
+        self.feeds.admit(clock::now(), b"a-oiduts", who(address))
     }
 
     fn status(&self) -> FeedStatus {
@@ -77,6 +74,15 @@ impl Stage {
         };
         let waited = tokio::time::timeout(DEADLINE, waiting).await;
         assert!(waited.is_ok(), "{what} did not come about: {:?}", self.status());
+    }
+}
+
+fn who(address: &str) -> PublisherStatus {
+    PublisherStatus {
+        address: address.to_owned(),
+        tls: false,
+        encoder: "test".to_owned(),
+        since_unix_millis: 0,
     }
 }
 
@@ -119,8 +125,7 @@ async fn dismissal(claim: &mut Claim) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_and_publishers_are_told_apart() {
     let stage = Stage::new("exec /bin/sleep 600", "");
-    let stranger =
-        stage.feeds.admit(b"studio-a", stage.admit("a").unwrap().feed.publisher().clone().unwrap());
+    let stranger = stage.feeds.admit(clock::now(), b"studio-a", who("a"));
     assert_eq!(stranger.unwrap_err(), Refusal::UnknownKey);
     let first = stage.admit("10.0.0.1:1").unwrap();
     let refused = stage.admit("10.0.0.2:2").unwrap_err();
@@ -161,13 +166,16 @@ async fn a_dismissed_publisher_that_goes_on_sending_is_not_listened_to() {
     let stage = Stage::new("exit 7", "");
     let mut claim = stage.admit("10.0.0.1:1").unwrap();
     begin(&claim).await;
-    assert_eq!(dismissal(&mut claim).await, "the worker exited with code 7");
+    let reason = "the feed kills its workers (the worker exited with code 7); it is taken off for a while";
+    assert_eq!(dismissal(&mut claim).await, reason);
     let sending = async { while claim.send(picture(5000, 100)).await {} };
     tokio::time::timeout(DEADLINE, sending).await.expect("the feed takes no more");
     // The presentation is over, though the publisher is still there.
     stage.until("the feed's end", |status| status.state == FeedState::Idle).await;
-    assert_eq!(stage.status().problem.as_deref(), Some("the worker exited with code 7"));
-    assert!(matches!(stage.admit("10.0.0.2:2"), Err(Refusal::Busy { .. })));
+    assert_eq!(stage.status().problem.as_deref(), Some(reason));
+    assert!(matches!(stage.admit("10.0.0.2:2"), Err(Refusal::Quarantined { seconds: 1..=60, .. })));
+    let later = clock::now() + Duration::from_secs(61);
+    assert!(matches!(stage.feeds.admit(later, b"a-oiduts", who("b")), Err(Refusal::Busy { .. })));
     drop(claim);
     drop(stage.admit("10.0.0.2:2").unwrap());
 }
@@ -239,4 +247,23 @@ async fn a_feed_comes_back_with_the_configuration() {
     assert!(stage.feeds.snapshot().is_empty());
     stage.feeds.apply(&stage.config.feeds);
     drop(stage.admit("10.0.0.1:1").unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encoder_with_the_same_key_takes_the_place_of_one_that_hangs() {
+    let stage = Stage::new("exec /bin/sleep 600", "");
+    let mut feed = stage.config.feeds[0].clone();
+    feed.takeover = config::Takeover::SameKey;
+    stage.feeds.apply(&[feed]);
+    let mut old = stage.admit("10.0.0.1:1").unwrap();
+    begin(&old).await;
+    stage.until("a worker", |status| status.worker.is_some()).await;
+    let new = stage.admit("10.0.0.1:2").unwrap();
+    assert_eq!(dismissal(&mut old).await, "an encoder with the same key took over, from 10.0.0.1:2");
+    // The old claim's end does not free the new one's place.
+    drop(old);
+    begin(&new).await;
+    let of_new =
+        |status: &FeedStatus| status.publisher.as_ref().is_some_and(|who| who.address == "10.0.0.1:2");
+    stage.until("the new one on air", of_new).await;
 }

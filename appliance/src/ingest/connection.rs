@@ -304,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
             encoder: self.encoder.clone(),
             since_unix_millis: clock::unix_millis(),
         };
-        match self.shared.feeds.admit(key, who) {
+        match self.shared.feeds.admit(clock::now(), key, who) {
             Ok(claim) => {
                 info!(feed = claim.feed_name(), peer = %self.peer, tls = self.tls, "publisher admitted");
                 self.claim = Some(claim);

@@ -7,6 +7,7 @@
 mod audio_layouts;
 mod av_sync;
 mod browsers;
+mod continuity;
 mod frame_rates;
 mod graceful_stop;
 mod hls;

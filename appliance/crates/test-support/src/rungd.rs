@@ -40,12 +40,15 @@ pub struct FeedSetup {
 }
 
 impl FeedSetup {
-    /// A feed with two rungs, 320x180 and 160x90, and segments of about 1 s.
+    /// A feed with two rungs, 320x180 and 160x90, and segments of about 1 s, whose presentations end with their publisher,
+    /// who keeps others out.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), rungs: Vec::new(), lines: Vec::new() }
             .line("segment = \"1s\"")
             .line("chunk = \"500ms\"")
+            .line("grace = \"0s\"")
+            .line("takeover = \"never\"")
     }
 
     /// Adds a rung; without any there are two.

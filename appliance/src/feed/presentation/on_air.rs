@@ -1,17 +1,21 @@
 //! A presentation on its grid: source units become presentation times, pictures and audio frames become segments.
 
+mod attach;
 mod pictures;
+mod replace;
 mod sound;
+mod workers;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use media::gop::{GopBounds, GopBuffer};
 use media::probe::Source;
 use media::timeline::{Placed, SourceStamp, Timeline, TimelineConfig, Track};
-use media::{Cadence, FrameRate, Latency, MediaTime, Rung, Timescale, VideoCodec, VideoParams};
+use media::{AccessUnit, Cadence, FrameRate, Latency, MediaTime, Rung, Timescale, VideoCodec, VideoParams};
 use packager::segmenter::{Packaged, Picture};
 use packager::track::TrackSpec;
-use worker_protocol::{FromWorker, Job, Report, RungJob, ToWorker};
+use worker_protocol::{FromWorker, Report, ToWorker};
 
 use super::probing::{Held, Ready};
 use super::watch::{Finding, Watch};
@@ -20,9 +24,9 @@ use crate::clock::Now;
 use crate::config;
 use crate::feed::meter::Meter;
 use crate::feed::source::Input;
-use crate::supervisor::Death;
 use pictures::{Pictures, RungState};
 use sound::Sound;
+use workers::Workers;
 
 /// How far the source may run ahead of wall time before it is held back. Encoders send in bursts of a GOP at most.
 const MAX_LEAD: Duration = Duration::from_secs(2);
@@ -39,6 +43,9 @@ const MAX_HELD_BYTES: u64 = 64 * 1024 * 1024;
 const MAX_LAG: Duration = Duration::from_secs(3);
 /// Sound beyond the last picture that is cut off at the end rather than seen with a still picture.
 const TAIL: Duration = Duration::from_millis(500);
+
+/// What is kept of the source for a new worker: ten seconds of 24 Mbit/s, and three times a usual group of pictures.
+const GOP_BOUNDS: GopBounds = GopBounds { bytes: 32 * 1024 * 1024, duration: Duration::from_secs(30) };
 
 /// What is known of a source on air.
 #[derive(Debug, Clone)]
@@ -57,6 +64,10 @@ pub struct Facts {
     pub timestamp_jumps: u64,
     /// Silent audio frames put in.
     pub silence_frames: u64,
+    /// Workers that died.
+    pub worker_deaths: u64,
+    /// Whether there is a source.
+    pub attached: bool,
     /// The grid's rate.
     pub frame_rate: FrameRate,
     /// Whether the store has it.
@@ -78,6 +89,20 @@ pub(super) struct OnAir {
     input_meter: Meter,
     watch: Watch,
     warning: Option<String>,
+    feed: String,
+    title: String,
+    latency: Latency,
+    /// Whether there is a source.
+    attached: bool,
+    /// Whether its sound can stand in the track.
+    sound_fits: bool,
+    /// Why the source is to be sent away.
+    dismissal: Option<String>,
+    workers: Workers,
+    /// When the next worker is started, if there is none.
+    replace_at: Option<Instant>,
+    /// Whether the source is held to be what kills workers.
+    poisoned: bool,
     finishing: bool,
     problem: Option<String>,
 }
@@ -99,25 +124,17 @@ impl OnAir {
                     .ladder
                     .resolve(params.size, params.sample_aspect_ratio, frame_rate)
                     .map_err(|fault| fault.to_string())?;
-                actions.push(Action::StartWorker(Job {
-                    feed: config.name.clone(),
-                    title: config.title.clone(),
-                    cadence,
-                    latency: Latency::Standard,
-                    slate: false,
-                    rungs: rungs.iter().cloned().map(|rung| RungJob { rung, first_frame: 0 }).collect(),
-                }));
-                actions.push(Action::ToWorker(
-                    ToWorker::VideoConfiguration { codec: params.codec },
-                    params.configuration.clone(),
-                ));
+                let mut gop = GopBuffer::new(GOP_BOUNDS);
+                gop.configuration(params.codec, params.configuration.clone());
                 Some(Pictures {
                     rungs: rungs.into_iter().map(|rung| RungState::new(rung, cadence)).collect(),
                     head: MediaTime::ZERO,
                     read: MediaTime::ZERO,
                     filled: 0,
+                    source_end: MediaTime::ZERO,
                     codec: params.codec,
                     configuration: params.configuration.clone(),
+                    gop,
                     report: None,
                 })
             }
@@ -153,14 +170,37 @@ impl OnAir {
             input_meter: Meter::default(),
             watch: Watch::new(limits),
             warning: None,
+            feed: config.name.clone(),
+            title: config.title.clone(),
+            latency: config.latency,
+            attached: true,
+            sound_fits: true,
+            dismissal: None,
+            workers: Workers::default(),
+            replace_at: None,
+            poisoned: false,
             finishing: false,
             problem: None,
         };
+        this.start_worker(&mut actions);
         this.begin_if_open(&mut actions);
         for Held { at, input } in held {
             actions.extend(this.input(at, input));
         }
         Ok((this, actions))
+    }
+
+    pub(super) const fn frame_rate(&self) -> FrameRate {
+        self.cadence.frame_rate()
+    }
+
+    pub(super) const fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    /// Why the source is to be sent away, told once.
+    pub(super) fn take_dismissal(&mut self) -> Option<String> {
+        self.dismissal.take()
     }
 
     /// Wall time since presentation time zero.
@@ -181,7 +221,7 @@ impl OnAir {
             Input::VideoConfiguration { codec, record } => {
                 self.video_configuration(codec, record, &mut actions);
             }
-            Input::AudioConfiguration(record) => self.audio_configuration(&record, &mut actions),
+            Input::AudioConfiguration(record) => self.audio_configuration(&record),
             Input::Hints(_) | Input::Unsupported { .. } => {}
         }
         actions
@@ -202,19 +242,17 @@ impl OnAir {
         let shown_to = pts.plus(MediaTime::from_duration(self.cadence.frame_duration(), Timescale::VIDEO));
         video.head = video.head.max(shown_to);
         video.read = video.read.max(dts);
-        let message = ToWorker::Video {
-            dts_ticks: dts.ticks_at(Timescale::VIDEO),
-            pts_ticks: pts.ticks_at(Timescale::VIDEO),
-            key,
-        };
+        video.source_end = video.source_end.max(shown_to);
         let findings = [self.watch.unit(now.instant, payload.len()), self.watch.picture(dts, key)];
-        actions.push(Action::ToWorker(message, payload));
+        let unit = AccessUnit { dts, pts, key, payload };
+        video.gop.push(unit.clone());
+        actions.push(unit_to_worker(unit));
         findings.into_iter().flatten().for_each(|finding| self.heed(finding, actions));
     }
 
     fn heed(&mut self, finding: Finding, actions: &mut Vec<Action>) {
         match finding {
-            Finding::Refuse(reason) => self.give_up(reason, actions),
+            Finding::Refuse(reason) => self.send_away(reason),
             Finding::Warn { rule, text } => {
                 self.warning = Some(text.clone());
                 actions.push(Action::Warn { rule, text });
@@ -224,7 +262,7 @@ impl OnAir {
 
     fn source_audio(&mut self, now: Now, stamp: SourceStamp, payload: Bytes, actions: &mut Vec<Action>) {
         let elapsed = self.elapsed(now);
-        let Some(audio) = &mut self.audio else { return };
+        let Some(audio) = self.audio.as_mut().filter(|_| self.sound_fits) else { return };
         self.input_meter.add(now.instant, payload.len());
         let placed = self.timeline.place(elapsed, Track::Audio, stamp);
         audio.head = audio.head.max(placed.pts);
@@ -247,27 +285,24 @@ impl OnAir {
             Ok(params) => {
                 video.codec = codec;
                 video.configuration = record.clone();
+                video.gop.configuration(codec, record.clone());
                 actions.push(Action::ToWorker(ToWorker::VideoConfiguration { codec }, record));
                 if let Some(finding) = self.watch.parameters(&params) {
                     self.heed(finding, actions);
                 }
             }
             Err(fault) => {
-                self.give_up(
-                    format!("the {} configuration record cannot be read: {fault}", codec.name()),
-                    actions,
-                );
+                self.send_away(format!("the {} configuration record cannot be read: {fault}", codec.name()));
             }
         }
     }
 
     /// A new `AudioSpecificConfig` mid-stream: the same one is repeated by many encoders, another one ends the publish,
     /// since a track's sample rate and channels are fixed in its init segment.
-    fn audio_configuration(&mut self, record: &Bytes, actions: &mut Vec<Action>) {
+    fn audio_configuration(&mut self, record: &Bytes) {
         let changed = self.source.audio.as_ref().is_some_and(|params| params.configuration != *record);
         if changed {
-            let reason = "the audio format changed while publishing; stop and publish again".to_owned();
-            self.give_up(reason, actions);
+            self.send_away("the audio format changed while publishing; stop and publish again".to_owned());
         }
     }
 
@@ -293,11 +328,16 @@ impl OnAir {
         self.held.push((track, package));
     }
 
-    /// Sends the publisher away, and ends the presentation with what there is.
-    fn give_up(&mut self, reason: String, actions: &mut Vec<Action>) {
+    /// Sends the publisher away for what it sent. The programme goes on for the grace time.
+    fn send_away(&mut self, reason: String) {
         self.problem.get_or_insert_with(|| reason.clone());
+        self.dismissal.get_or_insert(reason);
+    }
+
+    /// Sends the publisher away, and ends the programme with what there is.
+    fn give_up(&mut self, reason: String, actions: &mut Vec<Action>) {
+        self.send_away(reason);
         if !self.finishing {
-            actions.push(Action::Dismiss(reason));
             self.begin_to_finish(actions);
         }
     }
@@ -307,23 +347,29 @@ impl OnAir {
         if self.finishing {
             return actions;
         }
+        if self.replace_at.is_some_and(|at| at <= now.instant) {
+            self.replace_at = None;
+            self.start_worker(&mut actions);
+        }
         let elapsed = MediaTime::from_duration(self.elapsed(now), Timescale::VIDEO);
         let before = |by: Duration| elapsed.minus(MediaTime::from_duration(by, Timescale::VIDEO));
         let due = before(STALL);
         if let Some(video) = &mut self.video {
             // What a silent source lacks is filled at once; what a worker that is fed lacks, after a while.
             let lacking = self.cadence.frame_at(before(MAX_LAG));
+            let mut fill = None;
             if video.head < due {
                 video.head = due;
                 video.filled = self.cadence.frame_at(due);
                 self.timeline.filled_to(due);
-                let frame = video.filled;
-                actions
-                    .push(Action::ToWorker(ToWorker::FillTo { frame, slate_from: u64::MAX }, Bytes::new()));
+                fill = Some(self.cadence.frame_at(video.slate_time()));
             } else if self.begun && video.frames_out() < lacking && video.filled < lacking {
                 video.filled = lacking;
+                fill = Some(u64::MAX);
+            }
+            if let Some(slate_from) = fill {
                 actions.push(Action::ToWorker(
-                    ToWorker::FillTo { frame: lacking, slate_from: u64::MAX },
+                    ToWorker::FillTo { frame: video.filled, slate_from },
                     Bytes::new(),
                 ));
             }
@@ -343,27 +389,33 @@ impl OnAir {
         let mut actions = Vec::new();
         match message {
             FromWorker::RungOpened { rung, codec, size } => {
-                if let Some(state) = self.rung(rung)
-                    && state.spec.is_none()
-                {
-                    state.spec = Some(TrackSpec::video(codec, payload, size, state.frame_rate()));
+                let Some(state) = self.rung(rung) else { return actions };
+                let spec = TrackSpec::video(codec, payload, size, state.frame_rate());
+                match &state.spec {
+                    None => state.spec = Some(spec),
+                    // Viewers have the first worker's init segment, and would decode nonsense with it.
+                    Some(first) if *first != spec => {
+                        self.give_up(
+                            format!("a new worker encodes rung {rung} with other parameters"),
+                            &mut actions,
+                        );
+                    }
+                    Some(_) => {}
                 }
                 self.begin_if_open(&mut actions);
             }
             FromWorker::Picture { rung, frame, key } => {
                 self.coded_picture(now, rung, Picture { frame, key, payload }, &mut actions)
             }
-            FromWorker::Report(report) => self.note_report(report, &mut actions),
+            FromWorker::Report(report) => self.note_report(report),
             FromWorker::Finished => {
                 if !self.finishing {
-                    self.finishing = true;
-                    let reason = "the worker finished before its source did".to_owned();
-                    self.problem.get_or_insert_with(|| reason.clone());
-                    actions.push(Action::Dismiss(reason));
+                    self.send_away("the worker finished before its source did".to_owned());
                 }
                 self.close(&mut actions);
             }
-            FromWorker::Hello { .. } | FromWorker::Warning { .. } | FromWorker::Failed { .. } => {}
+            FromWorker::Warning { text } => self.heed(Finding::Warn { rule: "worker", text }, &mut actions),
+            FromWorker::Hello { .. } | FromWorker::Failed { .. } => {}
         }
         actions
     }
@@ -387,13 +439,16 @@ impl OnAir {
                 return self.give_up(format!("rung {rung} cannot be packaged: {fault}"), actions);
             }
         }
+        if let Some(video) = &mut self.video {
+            video.gop.release_before(self.cadence.time_of(video.open_from()));
+        }
         if let (Some(video), Some(audio)) = (&self.video, &mut self.audio) {
             let packaged = audio.release_to(self.cadence.time_of(video.frames_out()));
             self.keep_audio(packaged, actions);
         }
     }
 
-    fn note_report(&mut self, report: Report, actions: &mut Vec<Action>) {
+    fn note_report(&mut self, report: Report) {
         let Some(video) = &mut self.video else { return };
         if report.pictures_decoded == 0 && report.units_in >= HOPELESS_UNITS {
             let reason = format!(
@@ -401,7 +456,7 @@ impl OnAir {
                 report.units_in,
                 video.codec.name()
             );
-            self.give_up(reason, actions);
+            self.send_away(reason);
             return;
         }
         video.report = Some(report);
@@ -451,22 +506,14 @@ impl OnAir {
         {
             // A short tail is cut instead: filling would cost the pictures that the decoder still holds.
             let frame = self.cadence.nearest_frame(audio.head);
-            actions.push(Action::ToWorker(ToWorker::FillTo { frame, slate_from: u64::MAX }, Bytes::new()));
+            let slate_from = u64::MAX;
+            actions.push(Action::ToWorker(ToWorker::FillTo { frame, slate_from }, Bytes::new()));
+        }
+        if self.replace_at.is_some() {
+            // There is no worker to put out what is left.
+            return self.close(actions);
         }
         actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new()));
-    }
-
-    pub(super) fn worker_ended(&mut self, death: &Death) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if *death != Death::Finished {
-            self.problem.get_or_insert_with(|| death.to_string());
-        }
-        if !self.finishing {
-            self.finishing = true;
-            actions.push(Action::Dismiss(death.to_string()));
-        }
-        self.close(&mut actions);
-        actions
     }
 
     /// Closes the last segments, sound and picture at the same time.
@@ -526,6 +573,8 @@ impl OnAir {
             key_frame_interval: self.watch.key_frame_interval(),
             timestamp_jumps: self.timeline.counters().jumps,
             silence_frames: self.audio.as_ref().map_or(0, |audio| audio.silent_frames()),
+            worker_deaths: self.workers.deaths(),
+            attached: self.attached,
             frame_rate: self.cadence.frame_rate(),
             begun: self.begun,
         };
@@ -537,4 +586,13 @@ impl OnAir {
         }
         facts
     }
+}
+
+fn unit_to_worker(unit: AccessUnit) -> Action {
+    let message = ToWorker::Video {
+        dts_ticks: unit.dts.ticks_at(Timescale::VIDEO),
+        pts_ticks: unit.pts.ticks_at(Timescale::VIDEO),
+        key: unit.key,
+    };
+    Action::ToWorker(message, unit.payload)
 }

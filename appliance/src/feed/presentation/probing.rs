@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::probe::{ProbeConfig, Source, SourceProbe, Verdict as Probed};
-use media::{AudioParams, Track, VideoParams};
+use media::{AudioParams, FrameRate, Track, VideoParams};
 
 use crate::clock::Now;
 use crate::config;
@@ -31,8 +31,8 @@ pub(super) struct Held {
 pub(super) enum Verdict {
     /// Go on.
     NeedMore,
-    /// It can go on air.
-    Ready(Box<Ready>),
+    /// It can go on air: [`Probing::take`].
+    Ready,
     /// It cannot, for this reason.
     Refuse(String),
 }
@@ -61,16 +61,19 @@ pub(super) struct Probing {
     /// The last video configuration record.
     configuration: Option<Bytes>,
     since: Option<Instant>,
+    /// What it is, once that is known.
+    found: Option<Source>,
 }
 
 impl Probing {
-    pub(super) fn new(config: &config::Feed, limits: &config::SourceLimits) -> Self {
+    /// For a presentation whose grid has the rate `grid`, if it has begun: then the source's need not be measured.
+    pub(super) fn new(config: &config::Feed, limits: &config::SourceLimits, grid: Option<FrameRate>) -> Self {
         let probe = SourceProbe::new(ProbeConfig {
             max_width: limits.max_width,
             max_height: limits.max_height,
             max_frame_rate: limits.max_frame_rate,
             max_channels: limits.max_channels,
-            frame_rate: config.frame_rate,
+            frame_rate: grid.or(config.frame_rate),
             ..ProbeConfig::default()
         });
         Self {
@@ -81,6 +84,7 @@ impl Probing {
             has_media: false,
             configuration: None,
             since: None,
+            found: None,
         }
     }
 
@@ -116,6 +120,11 @@ impl Probing {
             // Nothing can be made of pictures before the first key frame.
             Input::Video { key: false, .. } if !self.has_key => return,
             Input::Video { key, payload, .. } => {
+                if *key && self.found.is_some() {
+                    // It waits to go on air, and would do so with the last key frame.
+                    self.held.clear();
+                    self.held_bytes = 0;
+                }
                 self.has_key |= key;
                 payload.len()
             }
@@ -138,11 +147,32 @@ impl Probing {
 
     pub(super) fn tick(&mut self, now: Now) -> Verdict {
         let elapsed = self.elapsed(now);
-        match self.probe.verdict(elapsed) {
-            Probed::Refuse(refusal) => Verdict::Refuse(refusal.to_string()),
-            Probed::Ready(source) => self.ready(now, source),
-            Probed::NeedMore => self.bounded(elapsed),
+        if self.found.is_none() {
+            match self.probe.verdict(elapsed) {
+                Probed::Refuse(refusal) => return Verdict::Refuse(refusal.to_string()),
+                Probed::Ready(source) => self.found = Some(source),
+                Probed::NeedMore => return self.bounded(elapsed),
+            }
         }
+        match self.is_ready() {
+            true => self.bounded_standby(),
+            false => self.bounded(elapsed),
+        }
+    }
+
+    /// Whether it is known what it is, and there is something to begin with.
+    pub(super) fn is_ready(&self) -> bool {
+        self.found.as_ref().is_some_and(|source| self.first_unit(source).is_some())
+    }
+
+    /// One that waits to go on air and sends no key frames is not kept whole.
+    fn bounded_standby(&mut self) -> Verdict {
+        if self.held_bytes > MAX_HELD_BYTES || self.held.len() > MAX_HELD_UNITS {
+            self.held.clear();
+            self.held_bytes = 0;
+            self.has_key = false;
+        }
+        Verdict::Ready
     }
 
     /// Goes on looking, unless that has become too much.
@@ -164,23 +194,24 @@ impl Probing {
         })
     }
 
-    /// The first key frame (the first sound, where there is no picture) opens the presentation; pictures before it
-    /// cannot be decoded, and sound before it would be heard before there is anything to see.
-    fn ready(&mut self, now: Now, source: Source) -> Verdict {
-        let mut held = std::mem::take(&mut self.held);
-        let first = held.iter().position(|held| match &held.input {
+    /// The first key frame (the first sound, where there is no picture) opens the programme; pictures before it cannot
+    /// be decoded, and sound before it would be heard before there is anything to see.
+    fn first_unit(&self, source: &Source) -> Option<usize> {
+        self.held.iter().position(|held| match &held.input {
             Input::Video { key, .. } => *key,
             Input::Audio { .. } => source.video.is_none(),
             _ => false,
-        });
-        let Some(first) = first else {
-            self.held = held;
-            let elapsed = self.elapsed(now);
-            return self.bounded(elapsed);
-        };
+        })
+    }
+
+    /// What it is, and its units from the first on; none where it is not ready.
+    pub(super) fn take(&mut self, now: Now) -> Option<Ready> {
+        let first = self.first_unit(self.found.as_ref()?)?;
+        let source = self.found.take()?;
+        let mut held = std::mem::take(&mut self.held);
         held.drain(..first);
         let zero = held.first().map_or(now, |held| held.at);
-        Verdict::Ready(Box::new(Ready { source, zero, held }))
+        Some(Ready { source, zero, held })
     }
 
     pub(super) fn why_never_started(&self) -> String {

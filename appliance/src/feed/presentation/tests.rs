@@ -1,8 +1,10 @@
 //! The state machine under a source, a clock and a worker that the test makes up.
 
 mod arbitrary;
+mod deaths;
 mod driver;
 mod ends;
 mod log;
 mod outlasting;
 mod refusals;
+mod returns;

@@ -53,6 +53,11 @@ impl Watch {
         self.key_frame_interval
     }
 
+    /// Another source takes the place of the one before.
+    pub(super) fn anew(&mut self) {
+        *self = Self::new(self.limits.clone());
+    }
+
     /// A unit of `bytes` came.
     pub(super) fn unit(&mut self, now: Instant, bytes: usize) -> Option<Finding> {
         let since = *self.since.get_or_insert(now);

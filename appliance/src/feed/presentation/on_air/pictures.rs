@@ -1,6 +1,7 @@
 //! The pictures of a presentation: what the worker's rungs have put out.
 
 use bytes::Bytes;
+use media::gop::GopBuffer;
 use media::ladder::RungRate;
 use media::{Cadence, FrameRate, MediaTime, Rung, SegmentNumber, VideoCodec};
 use packager::SegmentError;
@@ -9,6 +10,9 @@ use packager::track::TrackSpec;
 use worker_protocol::Report;
 
 use crate::feed::meter::Meter;
+
+/// How long the last picture is held before the slate.
+const LAST_PICTURE_MILLIS: i64 = 1000;
 
 /// The pictures of a presentation.
 #[derive(Debug)]
@@ -20,9 +24,13 @@ pub(super) struct Pictures {
     pub(super) read: MediaTime,
     /// The first grid frame that the worker was not told to fill.
     pub(super) filled: u64,
+    /// Where the source's own pictures ended.
+    pub(super) source_end: MediaTime,
     pub(super) codec: VideoCodec,
     /// The configuration record in force.
     pub(super) configuration: Bytes,
+    /// What a new worker is brought up to date with.
+    pub(super) gop: GopBuffer,
     pub(super) report: Option<Report>,
 }
 
@@ -52,6 +60,31 @@ impl RungState {
         }
     }
 
+    /// A new worker goes on with this rung: from the beginning of its open segment, whose number is given, with its first
+    /// grid frame and whether there was any of it.
+    pub(super) fn restart(&mut self) -> (SegmentNumber, u64, bool) {
+        let segment = self.segmenter.segment();
+        let first = self.cadence.first_frame(segment);
+        let step = self.step();
+        let kept = first / step;
+        let was_open = self.pictures > kept;
+        self.segmenter = VideoSegmenter::new(self.cadence, self.rung.rate, segment);
+        self.pictures = kept;
+        (segment, first, was_open)
+    }
+
+    /// The first grid frame of the open segment.
+    pub(super) fn open_from(&self) -> u64 {
+        self.cadence.first_frame(self.segmenter.segment())
+    }
+
+    const fn step(&self) -> u64 {
+        match self.rung.rate {
+            RungRate::Full => 1,
+            RungRate::Half => 2,
+        }
+    }
+
     /// Takes a coded picture.
     pub(super) fn push(&mut self, picture: Picture) -> Result<Vec<Packaged>, SegmentError> {
         let packages = self.segmenter.push(picture)?;
@@ -75,6 +108,16 @@ impl Pictures {
         farthest(RungRate::Full)
             .or_else(|| farthest(RungRate::Half).map(|pictures| pictures.saturating_mul(2)))
             .unwrap_or(0)
+    }
+
+    /// When the slate comes: the last picture is held for a second first.
+    pub(super) fn slate_time(&self) -> MediaTime {
+        self.source_end.plus(MediaTime::from_millis(LAST_PICTURE_MILLIS))
+    }
+
+    /// Where the earliest open segment of any rung begins.
+    pub(super) fn open_from(&self) -> u64 {
+        self.rungs.iter().map(RungState::open_from).min().unwrap_or(0)
     }
 
     /// Closes the last segments where every rung has come equally far, and gives the number of frames there are.

@@ -22,6 +22,7 @@ const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Sound {
     pub(super) spec: TrackSpec,
+    pub(super) params: AudioParams,
     pub(super) track: usize,
     pub(super) frame_duration: Duration,
     /// Where the source's sound has come to, or has been filled to.
@@ -48,6 +49,7 @@ impl Sound {
             MediaTime::new(i64::from(params.samples_per_frame), spec.timescale).to_duration();
         Ok(Self {
             spec,
+            params: params.clone(),
             track,
             frame_duration,
             head: MediaTime::ZERO,

@@ -12,7 +12,7 @@ use worker_protocol::{FromWorker, Job, Report, ToWorker};
 use super::log::Log;
 use crate::clock::Now;
 use crate::config;
-use crate::feed::presentation::{Action, Presentation};
+use crate::feed::presentation::{Action, Presentation, Role, SourceId};
 use crate::feed::source::Input;
 use crate::supervisor::Death;
 
@@ -31,6 +31,8 @@ pub(super) const AVC_576I25: &[u8] = &[
 /// AAC-LC, 48 kHz, stereo (ISO/IEC 14496-3, 1.6.2.1).
 const AAC_48K_STEREO: &[u8] = &[0x11, 0x90];
 const TICK_MILLIS: u64 = 100;
+/// The publisher that a driver begins with.
+const SOURCE: SourceId = 0;
 /// One picture of 30000/1001 and one audio frame, in microseconds.
 const PICTURE_MICROS: u64 = 33_367;
 const AUDIO_MICROS: u64 = 21_333;
@@ -138,6 +140,9 @@ impl Worker {
             if self.job.rungs[index].rung.rate == RungRate::Half && !frame.is_multiple_of(2) {
                 continue;
             }
+            if frame < self.job.rungs[index].first_frame {
+                continue;
+            }
             self.encoders[index].ahead.push_back(frame);
             if self.encoders[index].ahead.len() > self.ways.lookahead {
                 let frame = self.encoders[index].ahead.pop_front().unwrap();
@@ -147,7 +152,7 @@ impl Worker {
     }
 
     fn code(&mut self, index: usize, frame: u64) {
-        if self.job.cadence.begins_segment(frame) {
+        if self.job.cadence.begins_segment(frame) || frame == self.job.rungs[index].first_frame {
             self.flush(index);
             return self.say(index, frame, true);
         }
@@ -181,6 +186,13 @@ pub(super) struct Driver {
     pub(super) log: Log,
     pub(super) fills: Vec<u64>,
     pub(super) configurations: usize,
+    /// The first frame that was to show the slate.
+    pub(super) slate_from: Option<u64>,
+    pub(super) workers: usize,
+    /// The first frames that the last worker was given.
+    pub(super) first_frames: Vec<u64>,
+    /// The publisher that sends.
+    pub(super) source: SourceId,
     ways: Ways,
     worker: Option<Worker>,
     origin: Instant,
@@ -206,6 +218,7 @@ rtmps = []
 
 [feed.studio-a]
 keys = ["sha256:e38e0619bdb707887ef0edcfd6d698192d6cbb11cf24175198d757ed2efc044b"]
+grace = "0s"
 ladder = [
     { name = "1080p", size = "1920x1080", bit_rate = "5M" },
     { name = "720p", size = "1280x720", bit_rate = "3M" },
@@ -242,11 +255,17 @@ impl Driver {
     }
 
     pub(super) fn with(ways: Ways, feed: &config::Feed, limits: config::SourceLimits) -> Self {
+        let mut presentation = Presentation::new(Arc::new(feed.clone()), limits);
+        presentation.source_joined(SOURCE, Role::Primary);
         Self {
-            presentation: Presentation::new(Arc::new(feed.clone()), limits),
+            presentation,
             log: Log::default(),
             fills: Vec::new(),
             configurations: 0,
+            slate_from: None,
+            workers: 0,
+            first_frames: Vec::new(),
+            source: SOURCE,
             ways,
             worker: None,
             origin: origin(),
@@ -275,11 +294,18 @@ impl Driver {
             match action {
                 Action::StartWorker(job) => {
                     assert!(self.worker.is_none(), "a second worker");
+                    self.workers += 1;
+                    self.first_frames = job.rungs.iter().map(|rung| rung.first_frame).collect();
                     self.worker = Some(Worker::new(job, self.ways));
                 }
                 Action::ToWorker(message, _) => {
                     match &message {
-                        ToWorker::FillTo { frame, .. } => self.fills.push(*frame),
+                        ToWorker::FillTo { frame, slate_from } => {
+                            self.fills.push(*frame);
+                            if slate_from < frame {
+                                self.slate_from.get_or_insert(*slate_from);
+                            }
+                        }
                         ToWorker::VideoConfiguration { .. } => self.configurations += 1,
                         _ => {}
                     }
@@ -299,7 +325,7 @@ impl Driver {
     }
 
     pub(super) fn input(&mut self, input: Input) {
-        let actions = self.presentation.input(self.now(), input);
+        let actions = self.presentation.input(self.now(), self.source, input);
         self.act(actions);
     }
 
@@ -398,14 +424,43 @@ impl Driver {
         self.input(Input::Audio { stamp, payload: Bytes::from_static(b"sound") });
     }
 
+    /// Another record of the sound.
+    pub(super) fn configure_sound(&mut self, record: &'static [u8]) {
+        self.input(Input::AudioConfiguration(Bytes::from_static(record)));
+    }
+
+    /// One of several publishers sends for so long.
+    pub(super) fn play_of(&mut self, id: SourceId, tracks: Tracks, millis: u64) {
+        self.source = id;
+        self.play(tracks, millis);
+    }
+
+    /// One of several publishers sends what it had for so long, beside another one that took the time for it.
+    pub(super) fn play_of_at_once(&mut self, id: SourceId, tracks: Tracks, millis: u64) {
+        let (source, picture, audio, count) =
+            (self.source_micros, self.next_picture, self.next_audio, self.pictures);
+        self.jump(-i64::try_from(millis).unwrap());
+        self.source = id;
+        self.send(tracks, millis, 1_000_000);
+        (self.source_micros, self.next_picture, self.next_audio, self.pictures) =
+            (source, picture, audio, count);
+    }
+
     pub(super) fn leave(&mut self) {
-        let actions = self.presentation.publisher_gone();
+        let actions = self.presentation.source_gone(self.now(), self.source);
         self.act(actions);
+    }
+
+    /// Another publisher comes, with its own clock.
+    pub(super) fn join(&mut self, id: SourceId, role: Role) {
+        self.presentation.source_joined(id, role);
+        self.source = id;
+        self.pictures = 0;
     }
 
     pub(super) fn kill_worker(&mut self, death: &Death) {
         self.worker = None;
-        let actions = self.presentation.worker_ended(death);
+        let actions = self.presentation.worker_ended(self.now(), death);
         self.act(actions);
     }
 

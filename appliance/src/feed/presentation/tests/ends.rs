@@ -69,38 +69,6 @@ fn a_silent_source_that_leaves_ends_where_it_was_filled_to() {
 }
 
 #[test]
-fn a_dead_worker_closes_what_was_whole_and_says_why() {
-    for millis in [3_000, 8_000, 8_500] {
-        let mut driver = Driver::new(PLAIN);
-        driver.configure(BOTH);
-        driver.play(BOTH, millis);
-        driver.kill_worker(&Death::Signalled(9));
-        assert!(driver.log.closed);
-        driver.log.check_aligned();
-        assert_eq!(driver.log.dismissed, ["the worker was ended by signal 9"]);
-        assert_eq!(driver.presentation.problem(), Some("the worker was ended by signal 9"));
-        // Only segments that are whole everywhere are left, of one length.
-        let whole = driver.cadence().segment_start(media::SegmentNumber(driver.log.listed() + 1));
-        assert_eq!(driver.log.end_of(0), whole, "after {millis} ms");
-        // Nothing is asked for any more, whatever comes.
-        driver.play(BOTH, 500);
-        driver.leave();
-        driver.kill_worker(&Death::Exited(1));
-        driver.say(FromWorker::Finished, b"");
-    }
-}
-
-#[test]
-fn a_worker_that_dies_before_it_opened_leaves_no_presentation() {
-    let mut driver = Driver::new(Ways { opens: false, ..PLAIN });
-    driver.configure(BOTH);
-    driver.play(BOTH, 3_000);
-    driver.kill_worker(&Death::Failed("no encoder".to_owned()));
-    assert!(driver.log.closed && driver.log.opening.is_none());
-    assert_eq!(driver.log.dismissed, ["the worker gave up: no encoder"]);
-}
-
-#[test]
 fn a_worker_that_dies_while_it_finishes_is_not_told_to_the_one_who_left() {
     let mut driver = Driver::new(Ways { opens: false, ..PLAIN });
     driver.configure(BOTH);

@@ -26,6 +26,7 @@ pub(super) struct Log {
     pub(super) dismissed: Vec<String>,
     pub(super) warnings: Vec<&'static str>,
     pub(super) closed: bool,
+    pub(super) quarantines: usize,
     tracks: Vec<Track>,
 }
 
@@ -41,7 +42,7 @@ impl Log {
                 assert!(self.opening.is_some(), "{package:?} came before Begin");
                 self.keep(*track, package);
             }
-            Action::Dismiss(reason) => {
+            Action::Dismiss(_, reason) => {
                 assert!(
                     self.dismissed.is_empty(),
                     "dismissed for {:?} already, now {reason}",
@@ -49,9 +50,21 @@ impl Log {
                 );
                 self.dismissed.push(reason.clone());
             }
+            Action::Restart(track, segment) => self.restart(*track, *segment),
+            Action::Quarantine(_) => self.quarantines += 1,
             Action::Warn { rule, .. } => self.warnings.push(rule),
             Action::Close => self.closed = true,
             Action::StartWorker(_) | Action::ToWorker(..) => {}
+        }
+    }
+
+    /// Only what no viewer has been told of is made again.
+    fn restart(&mut self, track: usize, segment: SegmentNumber) {
+        let state = &mut self.tracks[track];
+        assert!(!state.whole.contains_key(&segment.0), "track {track}: whole segment {segment} is restarted");
+        if let Some((open, start)) = state.open.take() {
+            assert_eq!(open, segment, "track {track}: the segment that is restarted");
+            state.next = Some(start);
         }
     }
 

@@ -1,0 +1,80 @@
+//! The publishers that a programme listens to.
+
+use std::task::Poll;
+
+use super::presentation::SourceId;
+use super::source::Input;
+use super::status::PublisherStatus;
+use super::{Publisher, Queued};
+
+/// The publishers that a programme listens to: few, since a feed admits one with each role.
+#[derive(Default)]
+pub(super) struct Publishers {
+    all: Vec<Publisher>,
+    /// Which of them is looked at first, in turn, so that none keeps the others waiting.
+    turn: usize,
+}
+
+impl Publishers {
+    pub(super) fn join(&mut self, publisher: Publisher) {
+        self.all.push(publisher);
+    }
+
+    /// What the next of them sent, or that it has gone; never of the one that is held back. Cancel safe.
+    pub(super) async fn next(&mut self, held_back: Option<SourceId>) -> (SourceId, Option<Input>) {
+        std::future::poll_fn(|context| {
+            self.turn = self.turn.wrapping_add(1);
+            let count = self.all.len();
+            for offset in 0..count {
+                let Some(publisher) = self.all.get_mut(self.turn.wrapping_add(offset) % count) else {
+                    continue;
+                };
+                if held_back == Some(publisher.id) {
+                    continue;
+                }
+                if let Poll::Ready(queued) = publisher.inputs.poll_recv(context) {
+                    return Poll::Ready((publisher.id, queued.map(|Queued { input, .. }| input)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// One has gone, or is not listened to any more. What it has queued is dropped, which frees it if it waits for room.
+    pub(super) fn remove(&mut self, id: SourceId) -> Option<Publisher> {
+        let index = self.all.iter().position(|publisher| publisher.id == id)?;
+        Some(self.all.swap_remove(index))
+    }
+
+    /// Sends one away, with a sentence for the encoder.
+    pub(super) fn dismiss(&mut self, id: SourceId, why: &str) {
+        if let Some(publisher) = self.remove(id) {
+            tell(&publisher, why);
+        }
+    }
+
+    /// Sends them all away.
+    pub(super) fn dismiss_all(&mut self, why: &str) {
+        for publisher in self.all.drain(..) {
+            tell(&publisher, why);
+        }
+    }
+
+    /// Who is on air; else who is there.
+    pub(super) fn who(&self, on_air: Option<SourceId>) -> Option<&PublisherStatus> {
+        let publisher = self.all.iter().find(|publisher| Some(publisher.id) == on_air);
+        publisher.or(self.all.first()).map(|publisher| &publisher.who)
+    }
+}
+
+/// Who has been told why already is not told again.
+fn tell(publisher: &Publisher, why: &str) {
+    publisher.dismiss.send_if_modified(|reason| {
+        let untold = reason.is_none();
+        if untold {
+            *reason = Some(why.to_owned());
+        }
+        untold
+    });
+}

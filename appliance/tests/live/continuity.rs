@@ -1,0 +1,71 @@
+//! The programme outlives its publisher: it comes back, it is taken over from, a backup stands in.
+
+use std::time::Duration;
+
+use test_support::{FeedSetup, Ffmpeg, Manifest, Rungd, Setup, wait_until};
+
+use crate::output;
+
+const DEADLINE: Duration = Duration::from_secs(40);
+
+fn enduring(name: &str) -> FeedSetup {
+    FeedSetup::new(name).line("grace = \"30s\"").line("takeover = \"same-key\"")
+}
+
+fn wait_for_more(rungd: &Rungd, feed: &str, before: &Manifest, more: usize) -> Manifest {
+    wait_until(DEADLINE, "the programme to go on", || {
+        let manifest = Manifest::fetch(&rungd.mpd_url(feed))?;
+        (manifest.fewest_segments() >= before.fewest_segments() + more).then_some(manifest)
+    })
+}
+
+#[test]
+fn an_encoder_that_comes_back_with_other_settings_goes_on_with_the_same_programme() {
+    let mut rungd = Setup::default().feed(enduring("studio-r")).start();
+    let first = Ffmpeg::new().publish(&rungd.rtmp_url("studio-r"), rungd.folder());
+    let before = rungd.wait_for_segments("studio-r", 2);
+    // Without a word, as when its machine loses power.
+    first.signal(nix::sys::signal::Signal::SIGKILL);
+    let _ = rungd.wait_for_state("studio-r", DEADLINE, &["slate"]);
+    let slate = wait_for_more(&rungd, "studio-r", &before, 4);
+    assert_eq!(before.availability_start, slate.availability_start);
+
+    let mut second = Ffmpeg::new()
+        .picture("testsrc2=size=426x240:rate=25")
+        .publish(&rungd.rtmp_url("studio-r"), rungd.folder());
+    let _ = rungd.wait_for_state("studio-r", DEADLINE, &["live"]);
+    let after = wait_for_more(&rungd, "studio-r", &slate, 4);
+    assert_eq!(before.availability_start, after.availability_start);
+    assert!(second.is_running(), "{}", second.log());
+    output::check(&rungd, &after);
+}
+
+#[test]
+fn an_encoder_that_comes_back_while_its_old_connection_hangs_takes_over() {
+    let mut rungd = Setup::default().feed(enduring("studio-t")).start();
+    let mut hanging = Ffmpeg::new().publish(&rungd.rtmp_url("studio-t"), rungd.folder());
+    let before = rungd.wait_for_segments("studio-t", 2);
+    hanging.signal(nix::sys::signal::Signal::SIGSTOP);
+    let mut second = Ffmpeg::new().publish(&rungd.rtmp_url("studio-t"), rungd.folder());
+    let after = wait_for_more(&rungd, "studio-t", &before, 6);
+    hanging.signal(nix::sys::signal::Signal::SIGCONT);
+    assert_eq!(before.availability_start, after.availability_start);
+    assert!(second.is_running(), "{}", second.log());
+    output::check(&rungd, &after);
+    // The old one is told, and does not take it back.
+    wait_until(DEADLINE, "the old connection to end", || (!hanging.is_running()).then_some(()));
+}
+
+#[test]
+fn the_programme_ends_when_nobody_comes_back() {
+    let mut rungd = Setup::default().feed(enduring("studio-e").line("grace = \"3s\"")).start();
+    let mut first = Ffmpeg::new().publish(&rungd.rtmp_url("studio-e"), rungd.folder());
+    let before = rungd.wait_for_segments("studio-e", 2);
+    first.terminate(DEADLINE);
+    let _ = rungd.wait_for_state("studio-e", DEADLINE, &["idle"]);
+    let ended = wait_until(DEADLINE, "the manifest to turn static", || {
+        Manifest::fetch(&rungd.mpd_url("studio-e")).filter(|manifest| !manifest.dynamic)
+    });
+    assert!(ended.fewest_segments() >= before.fewest_segments() + 2, "the slate is part of it");
+    output::check(&rungd, &ended);
+}
