@@ -195,6 +195,11 @@ impl ChunkReader {
         }
     }
 
+    /// Changes the bounds for messages that begin from here on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The position in the connection of the next byte to be read.
     #[must_use]
     pub const fn offset(&self) -> u64 {

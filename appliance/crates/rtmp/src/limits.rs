@@ -3,7 +3,8 @@
 /// Bounds on one connection. All are checked before memory is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest audio, video or aggregate message, in bytes. The default, 8 MiB, holds an intra picture of 2160p at
+    /// Longest audio, video or aggregate message of a publish that was accepted, in bytes; until then a peer is held to
+    /// [`Self::command_message_bytes`]. The default, 8 MiB, holds an intra picture of 2160p at
     /// 200 Mbit/s three times over.
     pub media_message_bytes: u32,
     /// Longest command, data, control or unknown message, in bytes. Encoders send well under 1 KiB.
@@ -13,7 +14,8 @@ pub struct Limits {
     pub chunk_bytes: u32,
     /// Chunk streams a peer may open. Encoders use three to six.
     pub chunk_streams: usize,
-    /// Bytes of unfinished messages over all chunk streams.
+    /// Lengths of unfinished messages over all chunk streams, in bytes, once a publish was accepted; until then four
+    /// messages of [`Self::command_message_bytes`].
     pub buffered_bytes: usize,
     /// Bytes kept while a decision on `connect` or `publish` is awaited; see [`crate::ServerSession::wants_input`].
     pub held_bytes: usize,
@@ -41,5 +43,14 @@ impl Default for Limits {
             amf_depth: 16,
             amf_values: 1024,
         }
+    }
+}
+
+impl Limits {
+    /// The bounds on a peer that has not shown a key yet: nothing it has to say is long.
+    pub(crate) fn for_strangers(self) -> Self {
+        let media_message_bytes = self.media_message_bytes.min(self.command_message_bytes);
+        let four = usize::try_from(self.command_message_bytes).unwrap_or(usize::MAX).saturating_mul(4);
+        Self { media_message_bytes, buffered_bytes: self.buffered_bytes.min(four), ..self }
     }
 }

@@ -107,7 +107,7 @@ impl ServerSession {
         Self {
             limits,
             state: State::Handshake(Box::new(Handshake::new())),
-            reader: ChunkReader::new(limits, u64::try_from(HANDSHAKE_BYTES).unwrap_or(0)),
+            reader: ChunkReader::new(limits.for_strangers(), u64::try_from(HANDSHAKE_BYTES).unwrap_or(0)),
             outbound: Outbound::new(),
             events: VecDeque::new(),
             held: Vec::new(),
@@ -209,6 +209,7 @@ impl ServerSession {
     pub fn accept_publish(&mut self) -> Result<(), SessionError> {
         let State::PublishPending { message_stream } = self.state else { return Ok(()) };
         self.state = State::Publishing { message_stream };
+        self.reader.set_limits(self.limits);
         self.outbound.stream_begin(message_stream);
         let (code, description) = ("NetStream.Publish.Start", "Publishing.");
         self.outbound.fc_status("onFCPublish", code, description);

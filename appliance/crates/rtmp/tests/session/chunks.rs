@@ -88,6 +88,23 @@ fn all_forms_of_chunk_stream_ids_are_read() {
 }
 
 #[test]
+fn chunk_streams_with_like_ids_are_kept_apart() {
+    let mut peer = Peer::publishing();
+    let ids = [65, 321, 574, 575, 65_599, 65_598];
+    let tag = picture(200);
+    for id in ids {
+        peer.send(&[header(id, id, tag.len(), 9, 1), tag[..128].to_vec()].concat()).unwrap();
+    }
+    for id in ids {
+        peer.send(&[basic(3, id), tag[128..].to_vec()].concat()).unwrap();
+    }
+    for (tag, id) in videos(&peer).into_iter().zip(ids) {
+        assert_picture(tag, 200, id);
+    }
+    assert_eq!(videos(&peer).len(), ids.len());
+}
+
+#[test]
 fn short_headers_take_over_what_they_leave_out() {
     let mut peer = Peer::publishing();
     let tag = picture(3);
@@ -154,6 +171,25 @@ fn extended_time_stamps_are_read_in_every_type() {
     }
     peer.send(&bytes.concat()).unwrap();
     assert_eq!(peer.session.buffered(), 0);
+}
+
+/// Some repeat the message's time where they sent a delta.
+#[test]
+fn extended_time_stamps_of_continuations_may_be_absolute() {
+    let mut peer = Peer::publishing();
+    let tag = picture(200);
+    let bytes = [
+        message(128, 6, 1000, 9, 1, &picture(3)),
+        basic(1, 6),
+        vec![0xFF, 0xFF, 0xFF, 0, 0, 205, 9],
+        0x0100_0000u32.to_be_bytes().to_vec(),
+        tag[..128].to_vec(),
+        basic(3, 6),
+        (0x0100_0000u32 + 1000).to_be_bytes().to_vec(),
+        tag[128..].to_vec(),
+    ];
+    peer.send(&bytes.concat()).unwrap();
+    assert_picture(videos(&peer)[1], 200, 0x0100_0000 + 1000);
 }
 
 #[test]

@@ -42,6 +42,15 @@ fn messages_over_their_bounds() {
 }
 
 #[test]
+fn a_stranger_is_held_to_less_than_a_publisher() {
+    let mut peer = Peer::new(Limits::default());
+    peer.send(&[handshake(), connect("live")].concat()).unwrap();
+    let error = peer.send(&header(6, 0, 100_000, 9, 1)).unwrap_err();
+    assert_eq!(error.rule.to_string(), "message of type 9 and 100000 bytes is over the bound of 65536");
+    Peer::publishing().send(&header(6, 0, 100_000, 9, 1)).unwrap();
+}
+
+#[test]
 fn chunk_streams_never_opened_and_one_too_many() {
     let expected =
         |format| format!("chunk of type {format} opens chunk stream 77, which has no header to go by yet");
