@@ -167,7 +167,7 @@ impl Link {
                 Ok(_) => {}
             }
             loop {
-                let (message, payload) = match decoder.next::<FromWorker>() {
+                let (message, payload) = match decoder.next_message::<FromWorker>() {
                     Ok(Some(whole)) => whole,
                     Ok(None) => break,
                     Err(fault) => return End::Death(Death::Protocol(fault.to_string())),

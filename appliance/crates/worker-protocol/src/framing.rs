@@ -63,7 +63,7 @@ pub fn encode<M: Serialize>(message: &M, payload_bytes: usize) -> Result<Bytes, 
 
 /// Cuts a byte stream into messages.
 ///
-/// Fill [`Self::buffer`] from the socket, then call [`Self::next`] until it gives `None`. Payloads are slices of that
+/// Fill [`Self::buffer`] from the socket, then call [`Self::next_message`] until it gives `None`. Payloads are slices of that
 /// buffer, not copies.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
@@ -80,7 +80,7 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// Where the stream breaks the framing; the decoder is of no use then.
-    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<(M, Bytes)>, FrameError> {
+    pub fn next_message<M: DeserializeOwned>(&mut self) -> Result<Option<(M, Bytes)>, FrameError> {
         let Some(prefix) = self.buffer.get(..LENGTH_BYTES) else { return Ok(None) };
         let length = usize::try_from(prefix.as_ref().get_u32_le()).unwrap_or(usize::MAX);
         if length > HEADER_LENGTH_BYTES + MAX_HEADER_BYTES + MAX_PAYLOAD_BYTES {
@@ -121,7 +121,7 @@ mod tests {
         let mut decoder = FrameDecoder::default();
         for (i, byte) in wire.iter().enumerate() {
             decoder.buffer().put_u8(*byte);
-            let got = decoder.next::<ToWorker>().unwrap();
+            let got = decoder.next_message::<ToWorker>().unwrap();
             assert_eq!(got.is_some(), i + 1 == wire.len(), "at byte {i}");
             if let Some((m, p)) = got {
                 assert_eq!((m, &p[..]), (message.clone(), &payload[..]));
@@ -133,7 +133,7 @@ mod tests {
     fn a_frame_over_the_bound_is_refused_before_it_is_buffered() {
         let mut decoder = FrameDecoder::default();
         decoder.buffer().put_u32_le(u32::MAX);
-        assert!(matches!(decoder.next::<ToWorker>(), Err(FrameError::FrameTooLong { .. })));
+        assert!(matches!(decoder.next_message::<ToWorker>(), Err(FrameError::FrameTooLong { .. })));
         assert!(decoder.buffer().capacity() < 1024);
     }
 
@@ -142,7 +142,7 @@ mod tests {
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut decoder = FrameDecoder::default();
             decoder.buffer().extend_from_slice(&bytes);
-            while let Ok(Some(_)) = decoder.next::<ToWorker>() {}
+            while let Ok(Some(_)) = decoder.next_message::<ToWorker>() {}
         }
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn read(mut socket: &UnixStream, inbox: &SyncSender<Incoming>) -> Res
             return Ok(());
         }
         while let Some(incoming) =
-            decoder.next::<ToWorker>().map_err(|source| LinkError::Frame { number, source })?
+            decoder.next_message::<ToWorker>().map_err(|source| LinkError::Frame { number, source })?
         {
             number += 1;
             if inbox.send(incoming).is_err() {

@@ -82,7 +82,7 @@ impl Worker {
     /// The next message; none at the end of the stream.
     pub(crate) fn receive(&mut self) -> Option<(FromWorker, Bytes)> {
         loop {
-            if let Some(message) = self.decoder.next().expect("well framed") {
+            if let Some(message) = self.decoder.next_message().expect("well framed") {
                 return Some(message);
             }
             let buffer = self.decoder.buffer();
