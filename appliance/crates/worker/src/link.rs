@@ -5,10 +5,13 @@
 //! daemon's writes wait: that is all the flow control there is. When the daemon does not read, encoders wait likewise.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::iter;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use nix::errno::Errno;
@@ -19,6 +22,11 @@ use worker_protocol::{FrameDecoder, FrameError, FromWorker, ToWorker, encode};
 pub(crate) const INBOX_MESSAGES: usize = 8;
 /// Messages waiting for the socket: about a second of pictures of four rungs.
 pub(crate) const OUTBOX_MESSAGES: usize = 128;
+/// How long pictures wait for others to go with them: the rungs' pictures of one frame come out one shortly after the
+/// other, and each write wakes the daemon.
+const GATHER: Duration = Duration::from_millis(12);
+/// Messages written at once; their slices are far under the kernel's bound of 1024 (`UIO_MAXIOV`).
+const GATHERED_MESSAGES: usize = 64;
 /// Bytes asked of the socket at once: most coded pictures fit.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -120,28 +128,44 @@ pub(crate) fn read(mut socket: &UnixStream, inbox: &SyncSender<Incoming>) -> Res
 /// # Errors
 /// Where the socket fails.
 pub(crate) fn write(
-    mut socket: &UnixStream,
+    socket: &UnixStream,
     outbox: &Receiver<(FromWorker, Bytes)>,
     finishing: &AtomicBool,
 ) -> Result<(), LinkError> {
-    while let Ok((message, payload)) = outbox.recv() {
-        if matches!(message, FromWorker::Finished) {
-            finishing.store(true, Ordering::SeqCst);
+    let mut parts = Vec::with_capacity(2 * GATHERED_MESSAGES);
+    while let Ok(first) = outbox.recv() {
+        if matches!(first.0, FromWorker::Picture { .. }) {
+            thread::sleep(GATHER);
         }
-        let head = encode(&message, payload.len()).map_err(LinkError::Encode)?;
-        let mut written = loop {
-            match socket.write_vectored(&[IoSlice::new(&head), IoSlice::new(&payload)]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other.map_err(LinkError::Write)?,
+        let mut last_word = false;
+        for (message, payload) in iter::once(first).chain(outbox.try_iter()).take(GATHERED_MESSAGES) {
+            if matches!(message, FromWorker::Finished) {
+                finishing.store(true, Ordering::SeqCst);
             }
-        };
-        for part in [&head, &payload] {
-            let skipped = written.min(part.len());
-            written -= skipped;
-            socket.write_all(part.get(skipped..).unwrap_or_default()).map_err(LinkError::Write)?;
+            last_word |= matches!(message, FromWorker::Finished | FromWorker::Failed { .. });
+            parts.push(encode(&message, payload.len()).map_err(LinkError::Encode)?);
+            parts.push(payload);
         }
-        if matches!(message, FromWorker::Finished | FromWorker::Failed { .. }) {
+        write_parts(socket, &parts).map_err(LinkError::Write)?;
+        parts.clear();
+        if last_word {
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn write_parts(mut socket: &UnixStream, parts: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = slices.as_mut_slice();
+    // Empty slices at the front are stepped over, so that what is left is never nothing but them.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match socket.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
