@@ -125,9 +125,15 @@ struct Daemon {
 
 impl Daemon {
     async fn start(config: Config, config_path: PathBuf) -> Result<Self, AppError> {
+        warn_of(&config);
         let registry = telemetry::registry().map_err(AppError::Telemetry)?;
         let store = Store::open(&config.archive, &config.state_dir, &registry)
             .map_err(|source| AppError::Store { state_dir: config.state_dir.clone(), source })?;
+
+        // What an earlier run left without an end becomes a recording, with what was kept of it.
+        for interrupted in store.all_interrupted() {
+            store.close_interrupted(interrupted.feed.as_str(), interrupted.last_end_unix_millis());
+        }
 
         let mut certificates = Vec::new();
         let rtmps = tls(config.ingest.tls.as_ref(), &[], &mut certificates)?;
@@ -224,6 +230,7 @@ impl Daemon {
         }
         match config::reload(&self.config_path, &self.config) {
             Ok((new, change)) => {
+                warn_of(&new);
                 self.feeds.apply(&new.feeds);
                 info!(?change, "configuration reloaded");
                 self.config.feeds = new.feeds;
@@ -254,6 +261,13 @@ impl Daemon {
             warn!(error = %chain(&fault), "the state file stays behind");
         }
         info!("stopped");
+    }
+}
+
+/// Tells what is odd in a configuration that is good all the same.
+fn warn_of(config: &Config) {
+    for warning in &config.warnings {
+        warn!(%warning, "odd in the configuration");
     }
 }
 

@@ -60,6 +60,9 @@ const recordingsPoll = new Poll(async () => {
   // The feeds' own poll tells of a daemon that does not answer.
 });
 
+/** On air, with a source or with the slate. */
+const isLive = (feed) => feed.state === 'live' || feed.state === 'slate';
+
 function statesOf(feeds) {
   return (feeds ?? []).map((feed) => `${feed.name}:${feed.state}:${feed.presentation}`).join();
 }
@@ -70,7 +73,7 @@ function selection() {
   if (recording) return { recording, feed: page.feeds.find((feed) => feed.name === recording.feed) ?? page.feeds[0] };
   const named = page.feeds.find((feed) => feed.name === parameters.get('feed'));
   // Without a choice, the feed that is on air is what the operator came for.
-  return { recording: null, feed: named ?? page.feeds.find((feed) => feed.state === 'live') ?? page.feeds[0] };
+  return { recording: null, feed: named ?? page.feeds.find((feed) => isLive(feed)) ?? page.feeds[0] };
 }
 
 function choose(kind, value) {
@@ -82,7 +85,7 @@ function show() {
   setShown(byId('first-run'), none);
   setShown(byId('layout'), !none);
   showConnection();
-  const live = page.feeds.filter((feed) => feed.state === 'live').length;
+  const live = page.feeds.filter(isLive).length;
   setText(byId('summary'), none ? '' : `${live} of ${page.feeds.length} on air`);
   if (none) {
     player.stop();
@@ -110,8 +113,8 @@ function play(feed, recording) {
     return;
   }
   const key = `feed ${feed.name} ${feed.presentation ?? ''}`;
-  const onAir = feed.state === 'live' || feed.state === 'ending';
-  if (feed.state === 'live') player.play({ key, dashUrl: feed.dash_url, hlsUrl: feed.hls_url, live: true });
+  const onAir = isLive(feed) || feed.state === 'ending';
+  if (isLive(feed)) player.play({ key, dashUrl: feed.dash_url, hlsUrl: feed.hls_url, live: true });
   // What is left of a feed that has gone may be seen to its end; anything else has no business on the stage.
   else if (player.what?.key !== key || (!onAir && page.phase !== 'playing')) player.stop();
 }

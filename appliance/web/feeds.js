@@ -4,7 +4,7 @@ import { byId, keyed, make, setAttribute, setShown, setText } from './dom.js';
 import { bitRate, frameRate, sentence, size } from './format.js';
 
 /** What each state is called on the page. */
-const STATES = { idle: 'Off air', starting: 'Starting', live: 'Live', ending: 'Ending' };
+const STATES = { idle: 'Off air', starting: 'Starting', live: 'Live', slate: 'Slate', ending: 'Ending' };
 
 /** Sets a pill to a state; a state this page does not know is shown as the daemon calls it. */
 export function showState(pill, state) {
