@@ -576,13 +576,13 @@ fn a_reload_says_what_differs_or_changes_nothing() {
     );
     write(&folder, "rungd.toml", &text);
     let (_, change) = reload(&path, &running).unwrap();
-    let ConfigChange { feeds_added, feeds_removed, feeds_changed, live, restart } = change;
+    let ConfigChange { feeds_added, feeds_removed, feeds_changed, restart } = change;
     assert_eq!((feeds_added, feeds_removed), (vec!["c".to_owned()], vec!["b".to_owned()]));
     assert_eq!(feeds_changed.len(), 1);
     let FeedChange { name, keys, precedence, title, presentation } = &feeds_changed[0];
     assert_eq!(name, "a");
     assert_eq!((*keys, *precedence, *title, *presentation), (true, false, false, true));
-    assert_eq!((live, restart), (vec!["ingest.idle_timeout"], vec!["log"]));
+    assert_eq!(restart, ["ingest.idle_timeout", "log"]);
 
     write(&folder, "rungd.toml", format!("{text}nonsense = 1\n"));
     assert_eq!(reload(&path, &running).unwrap_err().faults.len(), 1);

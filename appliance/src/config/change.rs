@@ -14,8 +14,6 @@ pub struct ConfigChange {
     pub feeds_removed: Vec<String>,
     /// Feeds of which something differs.
     pub feeds_changed: Vec<FeedChange>,
-    /// Other keys that come into force at once, as `ingest.limits`.
-    pub live: Vec<&'static str>,
     /// Keys that come into force when the daemon is started again, as `http.listen`.
     pub restart: Vec<&'static str>,
 }
@@ -56,7 +54,7 @@ impl ConfigChange {
             feeds_added: names(new, old),
             feeds_removed: names(old, new),
             feeds_changed: pairs.filter_map(|(old, new)| FeedChange::between(old, new)).collect(),
-            live: differing(&[
+            restart: differing(&[
                 ("ingest.handshake_timeout", was.handshake_timeout != is.handshake_timeout),
                 ("ingest.publish_timeout", was.publish_timeout != is.publish_timeout),
                 ("ingest.idle_timeout", was.idle_timeout != is.idle_timeout),
@@ -64,8 +62,6 @@ impl ConfigChange {
                 ("ingest.limits", was.limits != is.limits),
                 ("worker", old.worker != new.worker),
                 ("archive", old.archive != new.archive),
-            ]),
-            restart: differing(&[
                 ("state_dir", old.state_dir != new.state_dir),
                 ("log", old.log != new.log),
                 ("ingest.rtmp", was.rtmp != is.rtmp),
