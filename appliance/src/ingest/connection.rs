@@ -187,6 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
             match woken {
                 Woken::Read(Ok(0)) => return if self.published { End::Finished } else { End::Left },
                 Woken::Read(Ok(_)) => {}
+                // Encoders that have unpublished close with our answers unread, which resets the connection.
+                Woken::Read(Err(_)) if self.published && self.claim.is_none() => return End::Finished,
                 Woken::Read(Err(fault)) => return End::Socket(fault),
                 Woken::Dismissed(reason) => {
                     self.session.end(RefusalCode::Rejected, &reason);
