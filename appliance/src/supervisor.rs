@@ -27,6 +27,9 @@ use crate::supervisor::metrics::Metrics;
 
 /// Pictures waiting for a worker: two seconds of 60 frames a second, and some. Beyond it the feed sheds.
 const QUEUE_TO_WORKER: usize = 160;
+/// Pictures waiting for a worker that is new: what it is brought up to date with, 30 s of 60 frames a second and some. It
+/// takes them faster than they came.
+const REPLAY_TO_WORKER: usize = 2048;
 /// Room beside them for what may not be shed: the source's configuration, how far to fill, and the end.
 const ROOM_FOR_CONTROL: usize = 32;
 /// Of that, room that filling leaves for the rest.
@@ -142,6 +145,8 @@ pub struct Worker {
     link: Arc<link::Link>,
     to: mpsc::Sender<(ToWorker, Bytes)>,
     from: mpsc::Receiver<WorkerEvent>,
+    /// Whether it has been brought up to date, and is held to the shorter queue.
+    in_step: bool,
 }
 
 /// The worker's queue has no room: it is behind.
@@ -162,6 +167,9 @@ impl Worker {
     /// what comes rarely and must arrive. [`ToWorker::Finish`] always finds some.
     pub fn send(&self, message: ToWorker, payload: Bytes) -> Result<(), Behind> {
         let (left_free, bytes) = match &message {
+            ToWorker::Video { .. } if self.in_step => {
+                (REPLAY_TO_WORKER + ROOM_FOR_CONTROL - QUEUE_TO_WORKER, payload.len())
+            }
             ToWorker::Video { .. } => (ROOM_FOR_CONTROL, payload.len()),
             ToWorker::FillTo { .. } => (ROOM_BESIDE_FILLING, 0),
             ToWorker::VideoConfiguration { .. } => (1, 0),
@@ -177,6 +185,11 @@ impl Worker {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Behind),
         }
+    }
+
+    /// Lets time pass: a worker whose queue has come down to what is usual is held to that from then on.
+    pub fn look(&mut self) {
+        self.in_step |= self.to.max_capacity() - self.to.capacity() < QUEUE_TO_WORKER;
     }
 
     /// The next event; `None` behind [`WorkerEvent::Ended`]. Cancel safe.
@@ -209,14 +222,14 @@ pub fn spawn(config: &config::Worker, feed: &str, metrics: &Metrics) -> Result<W
     if let Some(stderr) = child.stderr.take() {
         tokio::spawn(link::log_stderr(stderr, feed.to_owned(), pid));
     }
-    let (to, outgoing) = mpsc::channel(QUEUE_TO_WORKER + ROOM_FOR_CONTROL);
+    let (to, outgoing) = mpsc::channel(REPLAY_TO_WORKER + ROOM_FOR_CONTROL);
     let (events, from) = mpsc::channel(QUEUE_FROM_WORKER);
     info!(feed, pid, "worker started");
     metrics.started.inc();
     let watched = Watched { config: config.clone(), feed: feed.to_owned(), pid, metrics: metrics.clone() };
     let link = Arc::new(link::Link::new(clock::now()));
     tokio::spawn(watched.run(child, link.clone(), socket, outgoing, events));
-    Ok(Worker { pid, link, to, from })
+    Ok(Worker { pid, link, to, from, in_step: false })
 }
 
 struct Watched {

@@ -199,3 +199,23 @@ async fn one_that_nobody_wants_any_more_goes() {
     };
     tokio::time::timeout(DEADLINE, gone).await.expect("the process is gone");
 }
+
+/// On one thread and without a pause, so that nothing is taken from the queue meanwhile.
+#[tokio::test]
+async fn a_new_worker_is_given_a_long_replay_and_then_held_to_the_usual_queue() {
+    let picture = |i: i64| ToWorker::Video { dts_ticks: i, pts_ticks: i, key: i == 0 };
+    let accepted =
+        |worker: &Worker| (0..3000).take_while(|i| worker.send(picture(*i), Bytes::new()).is_ok()).count();
+    let stage = Stage::new();
+    let mut replayed = stage.spawn();
+    assert_eq!(accepted(&replayed), 2048);
+    replayed.look();
+    replayed
+        .send(ToWorker::FillTo { frame: 1, slate_from: 1 }, Bytes::new())
+        .expect("room for what may not be shed");
+
+    let mut in_step = stage.spawn();
+    in_step.look();
+    assert_eq!(accepted(&in_step), 160);
+    in_step.send(ToWorker::Finish, Bytes::new()).expect("room for the end");
+}

@@ -159,6 +159,9 @@ impl Programme {
                 publisher = self.feed.next_publisher(), if joinable => self.join(publisher),
                 event = next_event(&mut self.worker) => self.worker_event(event),
                 _ = ticks.tick() => {
+                    if let Some(worker) = &mut self.worker {
+                        worker.look();
+                    }
                     let actions = self.presentation.tick(clock::both());
                     self.act(actions);
                     if until_status == 0 {

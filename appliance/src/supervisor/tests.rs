@@ -279,7 +279,7 @@ async fn a_queue_that_is_full_of_pictures_still_takes_what_must_arrive() {
     while worker.send(video(1000).0, Bytes::from_static(&[0; 1000])).is_ok() {
         pictures += 1;
     }
-    assert_eq!(pictures, QUEUE_TO_WORKER, "nothing is taken out while this thread does not wait");
+    assert_eq!(pictures, REPLAY_TO_WORKER, "nothing is taken out while this thread does not wait");
     let configuration = || ToWorker::VideoConfiguration { codec: VideoCodec::H264 };
     let mut fills = 0;
     while worker.send(ToWorker::FillTo { frame: 1, slate_from: u64::MAX }, Bytes::new()).is_ok() {
