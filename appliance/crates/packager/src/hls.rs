@@ -15,7 +15,7 @@ use crate::window::{Latency, Window, WindowTrack, WindowTrackKind};
 mod low_latency;
 mod reload;
 
-pub use reload::{Readiness, Reload, ReloadError, Skip, readiness};
+pub use reload::{Readiness, Reload, ReloadError, Skip, held_back, kept_for, readiness};
 
 /// 6 is enough for `EXT-X-MAP` (RFC 8216, 7); 7 is what players expect of fragmented MP4.
 const VERSION: u8 = 7;

@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use media::SegmentNumber;
 
-use super::HlsError;
-use super::low_latency::{Listing, part_target};
-use crate::window::{Latency, Window};
+use super::low_latency::part_target;
+use super::{HlsError, target_duration_of};
+use crate::window::{Latency, OpenSegment, Window, WindowTrack};
 
 /// RFC 8216bis, 6.2.5.2: how many segments past the last whole one a player may ask for.
 const SEGMENTS_AHEAD: u64 = 2;
 /// Likewise, the Advance Part Limit: so much time in parts, or so many parts where they are of a second and more.
 const PARTS_AHEAD: u64 = 3;
+/// Likewise: for how many target durations an answer is held back.
+const HELD_TARGETS: u32 = 3;
+/// How long the answer to a blocking reload may be kept, in target durations: its address names what it has, and nobody
+/// asks for that again once it is so old (Apple, Enabling Low-Latency HTTP Live Streaming).
+const KEPT_TARGETS: u32 = 6;
 
 /// Whether a player takes a Playlist Delta Update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -122,13 +127,50 @@ fn number(directive: &'static str, value: &str, most: u64) -> Result<u64, Reload
     value.ok_or(ReloadError::NotANumber { directive, most })
 }
 
+/// How long an answer is held back at most, for segments of this nominal length.
+#[must_use]
+pub fn held_back(segment_duration: Duration) -> Duration {
+    target_duration_of(segment_duration).saturating_mul(HELD_TARGETS)
+}
+
+/// How long caches may keep the answer to a request with `_HLS_msn`, for segments of this nominal length.
+#[must_use]
+pub fn kept_for(segment_duration: Duration) -> Duration {
+    target_duration_of(segment_duration).saturating_mul(KEPT_TARGETS)
+}
+
+/// The end of what a playlist lists, without all that stands before it: many wait for it.
+struct Tail<'a> {
+    /// The last whole segment, and how many parts of it are known.
+    whole: Option<(SegmentNumber, usize)>,
+    /// Follows on it.
+    open: Option<&'a OpenSegment>,
+}
+
+impl<'a> Tail<'a> {
+    /// As [`super::low_latency::Listing::of`] has it.
+    fn of(track: &'a WindowTrack) -> Self {
+        let parts_of = |number| {
+            track.edge.whole().find(|known| known.number == number).map_or(0, |known| known.parts.len())
+        };
+        let mut whole = track.segments.last().map(|last| (last.number, parts_of(last.number)));
+        for known in track.edge.whole() {
+            if whole.is_none_or(|(last, _)| last.next() == known.number) {
+                whole = Some((known.number, known.parts.len()));
+            }
+        }
+        let open = track.edge.open();
+        Self { whole, open: open.filter(|open| whole.is_none_or(|(last, _)| last.next() == open.number)) }
+    }
+}
+
 /// Whether the media playlist of a track of [`Window::tracks`] has what a player asks for.
 ///
 /// Segments and parts past the end of a segment count on in the next one. What has ended, or is not low latency, has
 /// all that it will have.
 ///
 /// # Errors
-/// As [`super::media()`], but not where nothing is listed yet: that is a reason to wait.
+/// Where there is no such track. That nothing is listed yet is a reason to wait.
 pub fn readiness(window: &Window, track: usize, reload: &Reload) -> Result<Readiness, HlsError> {
     let no_such = HlsError::NoSuchTrack { index: track, tracks: window.tracks.len() };
     let track = window.tracks.get(track).ok_or(no_such)?;
@@ -136,15 +178,14 @@ pub fn readiness(window: &Window, track: usize, reload: &Reload) -> Result<Readi
     if !window.live || window.latency == Latency::Standard {
         return Ok(Readiness::Ready);
     }
-    let listing = Listing::of(track)?;
-    let before_open = || listing.open.map(|open| SegmentNumber(open.number.0.saturating_sub(1)));
-    let last_whole = listing.whole.last();
-    let last = last_whole.map(|last| last.number).or_else(before_open).unwrap_or(SegmentNumber(0));
+    let tail = Tail::of(track);
+    let before_open = || tail.open.map(|open| SegmentNumber(open.number.0.saturating_sub(1)));
+    let last = tail.whole.map(|(number, _)| number).or_else(before_open).unwrap_or(SegmentNumber(0));
     let (mut number, mut part) = (msn, reload.part);
     if number <= last {
-        let there = last_whole.is_none_or(|whole| {
+        let there = tail.whole.is_none_or(|(_, parts)| {
             let at = part.map_or(0, |part| usize::try_from(part).unwrap_or(usize::MAX));
-            number < last || part.is_none() || whole.parts.is_empty() || at < whole.parts.len()
+            number < last || part.is_none() || parts == 0 || at < parts
         });
         if there {
             return Ok(Readiness::Ready);
@@ -152,7 +193,7 @@ pub fn readiness(window: &Window, track: usize, reload: &Reload) -> Result<Readi
         // Past its last part: the first one of the next.
         (number, part) = (number.next(), Some(0));
     }
-    let parts = listing.open.filter(|open| open.number == number).map_or(0, |open| open.parts.len());
+    let parts = tail.open.filter(|open| open.number == number).map_or(0, |open| open.parts.len());
     let parts = u32::try_from(parts).unwrap_or(u32::MAX);
     if part.is_some_and(|part| part < parts) {
         return Ok(Readiness::Ready);
