@@ -348,8 +348,9 @@ impl LiveWindow {
     pub(super) fn edge(&self, track: usize) -> LiveEdge {
         let mut edge = LiveEdge::new(self.segment_duration.to_duration());
         let Some(state) = self.tracks.get(track) else { return edge };
-        let (first, last) = self.listed.unwrap_or((1, 0));
-        for (number, segment) in state.segments.range(first.max(last.saturating_sub(EDGE_SEGMENTS))..=last) {
+        let near = |(first, last): (u64, u64)| first.max(last.saturating_sub(EDGE_SEGMENTS))..=last;
+        for (number, segment) in self.listed.into_iter().flat_map(|listed| state.segments.range(near(listed)))
+        {
             let number = SegmentNumber(*number);
             for chunk in segment.chunks() {
                 edge.push(number, &chunk.into());

@@ -49,6 +49,17 @@ pub struct SegmentChunk {
     pub bytes: u64,
 }
 
+/// Where a chunk is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChunkFound {
+    /// In its segment, at these bytes.
+    Here(SegmentChunk),
+    /// It is the next one to be written.
+    Next,
+    /// It is not there, and will not be.
+    Not,
+}
+
 /// Without its payload, for what only reckons with it.
 impl From<SegmentChunk> for Chunk {
     fn from(chunk: SegmentChunk) -> Self {
@@ -103,6 +114,17 @@ impl Segment {
     #[must_use]
     pub fn chunks(&self) -> Vec<SegmentChunk> {
         self.state.borrow().chunks.clone()
+    }
+
+    /// The chunk of this index, from zero, or whether it may still come.
+    pub(crate) fn chunk(&self, index: u32) -> ChunkFound {
+        let state = self.state.borrow();
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        match state.chunks.get(at) {
+            Some(chunk) => ChunkFound::Here(*chunk),
+            None if state.phase == Phase::Open && at == state.chunks.len() => ChunkFound::Next,
+            None => ChunkFound::Not,
+        }
     }
 
     /// All of it, if it is whole and not discarded.

@@ -1,6 +1,7 @@
 //! A presentation as viewers see it: its window, its segments, and waiting for the one about to exist.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::listing::Listing;
 use super::live::{Change, Found, LiveWindow, Past, Reach};
 use super::metrics::Metrics;
 use super::name::{FeedName, PresentationId, TrackName};
-use super::segment::{Segment, SegmentChunk};
+use super::segment::{ChunkFound, Segment, SegmentChunk};
 use crate::clock;
 
 /// How long a request for the next segment waits beyond one segment's length: encoding and packaging take that long
@@ -277,6 +278,38 @@ impl PresentationView {
         time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await.ok().flatten()
     }
 
+    /// The segment in memory of which this is a chunk (`index` counts from zero), and the bytes of it that the chunk is.
+    /// Waits as [`Self::segment`] for the next one to be written; what is further ahead, or gone, is none at once.
+    pub async fn part(
+        &self,
+        track: usize,
+        number: SegmentNumber,
+        index: u32,
+    ) -> Option<(Arc<Segment>, Range<u64>)> {
+        let mut progress = self.progress.subscribe();
+        let waiting = async {
+            loop {
+                progress.mark_unchanged();
+                let found = match self.find(track, number) {
+                    Found::Here(segment) => match segment.chunk(index) {
+                        ChunkFound::Here(chunk) => {
+                            return Some((segment, chunk.offset..chunk.offset.saturating_add(chunk.bytes)));
+                        }
+                        ChunkFound::Next => Found::Soon,
+                        ChunkFound::Not => Found::Not,
+                    },
+                    Found::Soon if index > 0 => Found::Not,
+                    found => found,
+                };
+                match found {
+                    Found::Soon => progress.changed().await.ok()?,
+                    Found::Here(_) | Found::Not => return None,
+                }
+            }
+        };
+        time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await.ok().flatten()
+    }
+
     /// A segment in memory as [`Self::segment`], or the initialization segment of its track where `number` is none;
     /// the second value is whether it is sound.
     pub async fn media(&self, track: &TrackName, number: Option<SegmentNumber>) -> Option<(Media, bool)> {
@@ -288,13 +321,27 @@ impl PresentationView {
         Some((found?, self.is_audio(index)))
     }
 
-    /// Waits until a segment is listed, as long as [`Self::segment`] would; false where none is by then.
-    pub async fn wait_until_listed(&self) -> bool {
+    /// Whether a player can begin: a segment is listed, or in low latency every track has a chunk.
+    fn is_playable(&self) -> bool {
+        let live = self.lock();
+        let low = self.record.target_latency.is_some();
+        live.range().is_some() || low && (0..self.names.len()).all(|track| live.open(track).is_some())
+    }
+
+    /// Waits until a player can begin, as long as [`Self::segment`] would; false where none can by then. It can once a
+    /// segment is listed; in low latency, once every track has a chunk.
+    pub async fn wait_until_playable(&self) -> bool {
         let mut progress = self.progress.subscribe();
-        let waiting = progress.wait_for(|progress| progress.version > 0 || progress.ended);
-        let waited = time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await;
-        drop(waited);
-        self.listed().is_some()
+        let waiting = async {
+            loop {
+                let ended = progress.borrow_and_update().ended;
+                if self.is_playable() || ended || progress.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        drop(time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await);
+        self.is_playable()
     }
 
     fn find(&self, track: usize, number: SegmentNumber) -> Found {
