@@ -184,6 +184,7 @@ impl Daemon {
                 move || readiness(*told_to_stop.borrow(), &store)
             }),
             allow_origin: config.http.allow_origin.clone(),
+            max_waiting: config.http.max_connections.saturating_mul(serve::WAITING_PER_CONNECTION),
             metrics: serve_metrics.clone(),
             registry,
         };

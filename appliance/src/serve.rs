@@ -5,6 +5,7 @@
 //! | `/live/{feed}/manifest.mpd`, `master.m3u8`, `{rung}/index.m3u8` | manifests of what is on air |
 //! | `/live/{feed}/{rung}/init.mp4`, `{number}.m4s` | its segments; briefly cached |
 //! | `/live/{feed}/{presentation}/{rung}/init.mp4`, `{number}.m4s` | the same, cached for ever: what manifests name |
+//! | `…/{number}.{part}.m4s` | a chunk of a segment near the live edge, counted from zero |
 //! | `/replay/{feed}/{presentation}/…` | recordings |
 //! | `/time`, `/metrics`, `/healthz`, `/readyz`, `/api/v1/feeds`, `/api/v1/presentations` | operation |
 //! | `/`, `/assets/…` | the operator's page |
@@ -14,6 +15,7 @@
 mod api;
 mod body;
 mod conditions;
+mod documents;
 pub mod listener;
 mod media;
 mod metrics;
@@ -50,6 +52,10 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// How long a browser need not ask again, in seconds; browsers themselves bound it at a day.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
+/// Requests of one connection that may wait at once, on average over all: a low-latency player waits for a playlist and
+/// for a part, of pictures and of sound. What bounds waiting as a whole is this times the connections.
+pub const WAITING_PER_CONNECTION: usize = 4;
+
 /// What is served from.
 #[derive(Clone)]
 pub struct ServeState {
@@ -63,13 +69,15 @@ pub struct ServeState {
     pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// `Access-Control-Allow-Origin` of media and `/time`; none where empty.
     pub allow_origin: String,
+    /// Media requests that may wait at once, for a chunk or a disk; further ones are told to come again.
+    pub max_waiting: usize,
     /// What serving counts.
     pub metrics: Metrics,
 }
 
 /// Everything that is served.
 pub fn router(state: ServeState) -> Router {
-    let media = MediaState::new(state.store.clone());
+    let media = MediaState::new(state.store.clone(), state.max_waiting, state.metrics.clone());
     let origin = match HeaderValue::from_str(&state.allow_origin) {
         Ok(origin) => Some(origin).filter(|origin| !origin.is_empty()),
         Err(error) => {

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use self::guard::Guarded;
-use super::metrics::{ConnectionGuard, Metrics};
+use super::metrics::Metrics;
 use crate::warn_limited;
 
 /// Protocols offered by ALPN, best first (RFC 9113, 3.2; RFC 7301).
@@ -174,7 +174,7 @@ impl Server {
             };
             let server = self.clone();
             connections.spawn(async move {
-                let _counted = ConnectionGuard::new(&server.metrics);
+                let _counted = server.metrics.connection();
                 server.connection(stream).await;
                 drop(place);
             });

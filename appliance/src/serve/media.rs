@@ -1,8 +1,10 @@
 //! Manifests and segments, live and as replays.
 
-use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -10,16 +12,21 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use media::SegmentNumber;
-use packager::window::Window;
-use packager::{dash, hls};
-use sha2::{Digest, Sha256};
+use packager::hls::{self, Readiness, Reload, ReloadError, Skip};
+use packager::window::Latency;
+use tokio::sync::Semaphore;
+use tokio::time;
 use tracing::{Level, debug};
 
+use super::Metrics;
 use super::body;
 use super::conditions::{RangeAnswer, not_modified, range};
+use super::documents::{Document, DocumentError, Documents, Key, media_base};
 use super::path::{Manifest, MediaPath, Wanted};
 use crate::log_limited;
-use crate::store::{FeedName, Media, PresentationId, PresentationView, Store, StoreError, TrackName};
+use crate::store::{
+    FeedName, Media, PresentationId, PresentationView, Segment, Store, StoreError, TrackName,
+};
 
 /// For what a URL will always mean: segment numbers restart with each presentation, so only URLs that name the
 /// presentation get this (RFC 8246 for `immutable`).
@@ -28,15 +35,24 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const SHORT: &str = "public, max-age=1";
 /// For a path that is none of ours.
 const NO_SUCH_NAME: &str = "there is nothing of that name";
-/// Manifests kept as text, over all presentations, in bytes. Those of ten live feeds take some 100 kB; the playlist of
-/// one track over a day takes 3 MB.
-const MAX_CACHED_BYTES: usize = 16 << 20;
+/// For a track that is none.
+const NO_SUCH_RUNG: &str = "there is no such rung";
+/// For a segment or a part of one.
+const NO_SUCH_SEGMENT: &str = "this segment is not there: not yet, or no longer";
+/// Seconds after which it is worth asking again where there was no place, or no chunk in time: about a segment's length.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// What went wrong, as a viewer is told.
 enum Fault {
     NotFound(&'static str),
+    /// Directives that make no sense.
+    Reload(ReloadError),
+    /// What was waited for did not come.
+    NotInTime,
+    /// Too many wait already.
+    NoPlace,
     Store(StoreError),
-    Manifest(Box<dyn std::error::Error + Send + Sync>),
+    Manifest(DocumentError),
 }
 
 impl From<StoreError> for Fault {
@@ -45,23 +61,51 @@ impl From<StoreError> for Fault {
     }
 }
 
+impl From<ReloadError> for Fault {
+    fn from(error: ReloadError) -> Self {
+        Self::Reload(error)
+    }
+}
+
+impl From<DocumentError> for Fault {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::NoSuchRung => Self::NotFound(NO_SUCH_RUNG),
+            error => Self::Manifest(error),
+        }
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         let (status, text) = match self {
-            Self::NotFound(text) => (StatusCode::NOT_FOUND, text),
+            Self::NotFound(text) => (StatusCode::NOT_FOUND, text.to_owned()),
+            Self::Reload(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::NotInTime => (unavailable, "what was asked for has not come in time".to_owned()),
+            Self::NoPlace => (unavailable, "too many requests are waiting".to_owned()),
             Self::Store(error) => {
                 // Any viewer may make a broken disk fail again.
                 let source = error_source(&error);
                 log_limited!(Level::ERROR, %error, source, "media request failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "the archive cannot be read")
+                (StatusCode::INTERNAL_SERVER_ERROR, "the archive cannot be read".to_owned())
             }
             Self::Manifest(error) => {
-                debug!(%error, "manifest cannot be written");
-                (StatusCode::NOT_FOUND, "there is nothing to play yet")
+                let source = error_source(&error);
+                debug!(%error, source, "manifest cannot be written");
+                (StatusCode::NOT_FOUND, "there is nothing to play yet".to_owned())
             }
         };
-        (status, [(header::CACHE_CONTROL, SHORT), (header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)
-            .into_response()
+        let mut response = (
+            status,
+            [(header::CACHE_CONTROL, SHORT), (header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            text,
+        )
+            .into_response();
+        if status == unavailable {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
     }
 }
 
@@ -69,86 +113,76 @@ fn error_source(error: &dyn std::error::Error) -> String {
     error.source().map(ToString::to_string).unwrap_or_default()
 }
 
-/// A manifest as text.
-struct Document {
-    body: Bytes,
-    etag: HeaderValue,
-    content_type: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    replay: bool,
-    feed: FeedName,
-    presentation: PresentationId,
-    manifest: Manifest,
-}
-
-/// Manifests as text, with the version of the presentation that each was written of.
-#[derive(Default)]
-struct Documents {
-    by_key: BTreeMap<Key, (u64, Arc<Document>)>,
-    bytes: usize,
-}
-
-impl Documents {
-    fn get(&self, key: &Key, version: u64) -> Option<Arc<Document>> {
-        self.by_key.get(key).filter(|(of, _)| *of == version).map(|(_, document)| document.clone())
-    }
-
-    fn insert(&mut self, key: Key, version: u64, document: Arc<Document>) {
-        self.bytes += document.body.len();
-        if let Some((_, old)) = self.by_key.insert(key, (version, document)) {
-            self.bytes -= old.body.len();
-        }
-        // Each is written again when it is asked for; which one goes does not matter.
-        while self.bytes > MAX_CACHED_BYTES
-            && let Some((_, (_, old))) = self.by_key.pop_first()
-        {
-            self.bytes -= old.body.len();
-        }
-    }
-}
-
 /// What the media routes share.
 #[derive(Clone)]
 pub(super) struct MediaState {
     store: Store,
-    documents: Arc<Mutex<Documents>>,
+    documents: Arc<Documents>,
+    /// Places for requests that are not answered at once.
+    waiting: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 impl MediaState {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, documents: Arc::default() }
-    }
-
-    fn cached(&self, key: &Key, version: u64) -> Option<Arc<Document>> {
-        self.documents.lock().unwrap_or_else(PoisonError::into_inner).get(key, version)
-    }
-
-    fn keep(&self, key: Key, version: u64, document: &Arc<Document>) {
-        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        documents.insert(key, version, document.clone());
+    pub(super) fn new(store: Store, max_waiting: usize, metrics: Metrics) -> Self {
+        let waiting = Arc::new(Semaphore::new(max_waiting.min(Semaphore::MAX_PERMITS)));
+        Self { store, documents: Arc::default(), waiting, metrics }
     }
 
     async fn live_manifest(
         &self,
         view: &PresentationView,
         manifest: Manifest,
+        reload: Reload,
     ) -> Result<Arc<Document>, Fault> {
-        if view.listed().is_none() && view.is_live() && !view.wait_until_listed().await {
+        if let Manifest::Playlist(track) = &manifest
+            && reload.msn.is_some()
+        {
+            let limit = hls::held_back(view.segment_duration());
+            let ready = time::timeout(limit, self.wait_for(view, track, reload)).await;
+            ready.unwrap_or(Err(Fault::NotInTime))?;
+        } else if view.listed().is_none() && view.is_live() && !view.wait_until_playable().await {
             return Err(Fault::NotFound("there is nothing to play yet"));
         }
-        let key = Key { replay: false, feed: view.feed().clone(), presentation: view.id().clone(), manifest };
-        // The version is read before what it is the version of: at worst the next request writes it once more.
+        let (feed, presentation) = (view.feed().clone(), view.id().clone());
+        let delta = reload.skip == Skip::Yes && matches!(manifest, Manifest::Playlist(_));
+        let key = Key { replay: false, feed, presentation, manifest, delta };
+        if view.is_live() {
+            let (version, window) = self.documents.window(view);
+            return Ok(self.documents.document(&key, version, &window)?);
+        }
         let version = view.version();
-        if let Some(document) = self.cached(&key, version) {
+        if let Some(document) = self.documents.cached(&key, version) {
             return Ok(document);
         }
-        let window = self.store.live_window(view, &format!("{}/", view.id())).await?;
-        let document = Arc::new(write(&key.manifest, &window)?);
-        self.keep(key, version, &document);
-        Ok(document)
+        let window = self.store.live_window(view, &media_base(view)).await?;
+        Ok(self.documents.document(&key, version, &window)?)
+    }
+
+    /// Waits until a playlist has what was asked for (RFC 8216bis, 6.2.5.2).
+    async fn wait_for(
+        &self,
+        view: &PresentationView,
+        track: &TrackName,
+        reload: Reload,
+    ) -> Result<(), Fault> {
+        let track = view.track(track).ok_or(Fault::NotFound(NO_SUCH_RUNG))?;
+        let mut progress = view.progress();
+        loop {
+            if progress.borrow_and_update().ended {
+                return Ok(());
+            }
+            let (_, window) = self.documents.window(view);
+            match hls::readiness(&window, track, &reload) {
+                Ok(Readiness::Ready) => return Ok(()),
+                Ok(Readiness::Refused(error)) => return Err(error.into()),
+                Ok(Readiness::Wait) => {}
+                Err(error) => return Err(DocumentError::from(error).into()),
+            }
+            if progress.changed().await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     async fn replay_manifest(
@@ -159,62 +193,30 @@ impl MediaState {
     ) -> Result<(Arc<Document>, bool), Fault> {
         let found = self.store.replay(&feed, &presentation).await?;
         let replay = found.ok_or(Fault::NotFound("there is no such recording"))?;
-        let key = Key { replay: true, feed, presentation, manifest };
-        if let Some(document) = self.cached(&key, replay.version()) {
+        let key = Key { replay: true, feed, presentation, manifest, delta: false };
+        if let Some(document) = self.documents.cached(&key, replay.version()) {
             return Ok((document, replay.is_ended()));
         }
         let window = self.store.replay_window(&replay, "").await?;
         let window = window.ok_or(Fault::NotFound("there is no archive"))?;
-        let document = Arc::new(write(&key.manifest, &window)?);
-        self.keep(key, replay.version(), &document);
-        Ok((document, replay.is_ended()))
+        Ok((self.documents.document(&key, replay.version(), &window)?, replay.is_ended()))
     }
-}
-
-fn write(manifest: &Manifest, window: &Window) -> Result<Document, Fault> {
-    let fault = |error: Box<dyn std::error::Error + Send + Sync>| Fault::Manifest(error);
-    let (text, content_type) = match manifest {
-        Manifest::Mpd => (dash::mpd(window).map_err(|error| fault(error.into()))?, "application/dash+xml"),
-        Manifest::Master => {
-            (hls::master(window).map_err(|error| fault(error.into()))?, "application/vnd.apple.mpegurl")
-        }
-        Manifest::Playlist(name) => {
-            let track = window.tracks.iter().position(|track| track.name == name.as_str());
-            let track = track.ok_or(Fault::NotFound("there is no such rung"))?;
-            (hls::media(window, track).map_err(|error| fault(error.into()))?, "application/vnd.apple.mpegurl")
-        }
-    };
-    let digest = Sha256::digest(text.as_bytes());
-    let digest: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    let etag = HeaderValue::try_from(format!("\"{digest}\"")).map_err(|error| fault(error.into()))?;
-    Ok(Document { body: text.into(), etag, content_type })
 }
 
 /// `GET /live/…`.
 pub(super) async fn live(State(state): State<MediaState>, uri: Uri, headers: HeaderMap) -> Response {
-    let path = uri.path().strip_prefix("/live/").and_then(MediaPath::live);
-    answer(path, &headers, |path| state.live(path)).await
+    let Some(path) = uri.path().strip_prefix("/live/").and_then(MediaPath::live) else {
+        return Fault::NotFound(NO_SUCH_NAME).into_response();
+    };
+    state.answer(&headers, state.live(path, uri.query().unwrap_or_default())).await
 }
 
 /// `GET /replay/…`.
 pub(super) async fn replay(State(state): State<MediaState>, uri: Uri, headers: HeaderMap) -> Response {
-    let path = uri.path().strip_prefix("/replay/").and_then(MediaPath::replay);
-    answer(path, &headers, |path| state.replay(path)).await
-}
-
-async fn answer<F>(
-    path: Option<MediaPath>,
-    headers: &HeaderMap,
-    find: impl FnOnce(MediaPath) -> F,
-) -> Response
-where
-    F: Future<Output = Result<Found, Fault>>,
-{
-    let Some(path) = path else { return Fault::NotFound(NO_SUCH_NAME).into_response() };
-    match find(path).await {
-        Ok(found) => found.answer(headers),
-        Err(fault) => fault.into_response(),
-    }
+    let Some(path) = uri.path().strip_prefix("/replay/").and_then(MediaPath::replay) else {
+        return Fault::NotFound(NO_SUCH_NAME).into_response();
+    };
+    state.answer(&headers, state.replay(path)).await
 }
 
 /// What is to be sent.
@@ -228,20 +230,61 @@ struct Found {
 enum What {
     Bytes(Bytes),
     Media(Media),
+    /// These bytes of a segment in memory.
+    Part(Arc<Segment>, Range<u64>),
 }
 
 impl MediaState {
-    async fn live(&self, path: MediaPath) -> Result<Found, Fault> {
+    /// Answers with what is found. Who has to wait for it, for a chunk or a disk, takes one of a bounded number of
+    /// places until then; hyper drops the request, and the place with it, when the viewer goes.
+    async fn answer(
+        &self,
+        headers: &HeaderMap,
+        find: impl Future<Output = Result<Found, Fault>>,
+    ) -> Response {
+        let mut find = pin!(find);
+        let found = match poll_fn(|context| Poll::Ready(find.as_mut().poll(context))).await {
+            Poll::Ready(found) => found,
+            Poll::Pending => match self.waiting.try_acquire() {
+                Ok(_place) => {
+                    let _counted = self.metrics.wait();
+                    find.await
+                }
+                Err(_) => {
+                    self.metrics.turned_away.inc();
+                    Err(Fault::NoPlace)
+                }
+            },
+        };
+        match found {
+            Ok(found) => found.answer(headers),
+            Err(fault) => fault.into_response(),
+        }
+    }
+
+    async fn live(&self, path: MediaPath, query: &str) -> Result<Found, Fault> {
         let MediaPath { feed, presentation, wanted } = path;
         let view = self.store.live(feed.as_str());
         let no_view = Fault::NotFound("nothing has been published to this feed since the start");
         match (presentation, wanted) {
             (_, Wanted::Manifest(manifest)) => {
                 let view = view.ok_or(no_view)?;
-                let document = self.live_manifest(&view, manifest).await?;
-                Ok(Found::document(&document, max_age(view.segment_duration() / 2)))
+                // Who offers no directives is to pass over them (RFC 8216bis, 6.2.5.1).
+                let reload = match (&manifest, view.latency()) {
+                    (Manifest::Playlist(_), Latency::Low { .. }) => Reload::parse(query)?,
+                    _ => Reload::default(),
+                };
+                let document = self.live_manifest(&view, manifest, reload).await?;
+                let kept_for = match reload.msn {
+                    Some(_) => hls::kept_for(view.segment_duration()),
+                    None => view.segment_duration() / 2,
+                };
+                Ok(Found::document(&document, max_age(kept_for)))
             }
             (Some(presentation), wanted) => self.named(&feed, &presentation, wanted).await,
+            (None, Wanted::Part(track, number, index)) => {
+                self.part(view, &track, (number, index), SHORT).await
+            }
             (None, Wanted::Init(track)) => self.current(view.ok_or(no_view)?, &track, None).await,
             (None, Wanted::Segment(track, number)) => {
                 self.current(view.ok_or(no_view)?, &track, Some(number)).await
@@ -271,10 +314,38 @@ impl MediaState {
         let (track, number) = match wanted {
             Wanted::Init(track) => (track, None),
             Wanted::Segment(track, number) => (track, Some(number)),
+            Wanted::Part(track, number, index) => {
+                let view = self.store.live(feed.as_str()).filter(|view| view.id() == presentation);
+                return self.part(view, &track, (number, index), FOR_EVER).await;
+            }
             Wanted::Manifest(_) => return Err(Fault::NotFound(NO_SUCH_NAME)),
         };
         let found = self.store.media(feed, presentation, &track, number).await?;
         Found::media(found, presentation, &track, number, FOR_EVER)
+    }
+
+    /// A chunk by itself. Memory alone has it: playlists name parts only near the live edge.
+    async fn part(
+        &self,
+        view: Option<Arc<PresentationView>>,
+        track: &TrackName,
+        (number, index): (SegmentNumber, u32),
+        cache: &'static str,
+    ) -> Result<Found, Fault> {
+        let found = match view {
+            Some(view) => match view.track(track) {
+                Some(at) => view.part(at, number, index).await.map(|found| (found, view.is_audio(at), view)),
+                None => None,
+            },
+            None => None,
+        };
+        let ((segment, range), audio, view) = found.ok_or(Fault::NotFound(NO_SUCH_SEGMENT))?;
+        Ok(Found {
+            what: What::Part(segment, range),
+            content_type: if audio { "audio/mp4" } else { "video/mp4" },
+            etag: HeaderValue::try_from(format!("\"{}-{track}-{number}.{index}\"", view.id())).ok(),
+            cache: HeaderValue::from_static(cache),
+        })
     }
 
     /// By a URL that does not: of the presentation on air, and then out of its window only.
@@ -292,9 +363,9 @@ impl MediaState {
     }
 }
 
-/// A manifest may be as old as half a segment, in whole seconds, and at least one, so that a CDN can join requests.
-fn max_age(half: Duration) -> HeaderValue {
-    HeaderValue::try_from(format!("public, max-age={}", half.as_secs().max(1)))
+/// In whole seconds, and at least one, so that a CDN can join requests. A manifest may be as old as half a segment.
+fn max_age(kept_for: Duration) -> HeaderValue {
+    HeaderValue::try_from(format!("public, max-age={}", kept_for.as_secs().max(1)))
         .unwrap_or(HeaderValue::from_static(SHORT))
 }
 
@@ -315,8 +386,7 @@ impl Found {
         number: Option<SegmentNumber>,
         cache: &'static str,
     ) -> Result<Self, Fault> {
-        let (media, audio) =
-            found.ok_or(Fault::NotFound("this segment is not there: not yet, or no longer"))?;
+        let (media, audio) = found.ok_or(Fault::NotFound(NO_SUCH_SEGMENT))?;
         // Written once and never changed, so its name is as strong a validator as its bytes.
         let part = number.map_or_else(|| "init".to_owned(), |number| number.to_string());
         Ok(Self {
@@ -354,6 +424,7 @@ impl What {
             Self::Bytes(bytes) | Self::Media(Media::Init(bytes)) => u64::try_from(bytes.len()).ok(),
             Self::Media(Media::Segment(segment)) => segment.whole_bytes(),
             Self::Media(Media::Stored(stored)) => Some(stored.bytes()),
+            Self::Part(_, range) => Some(range.end.saturating_sub(range.start)),
         }
     }
 
@@ -389,6 +460,11 @@ impl What {
                 Body::from(bytes.slice(at(range.start)..at(range.end)))
             }
             Self::Media(Media::Segment(segment)) => body::segment(&segment, range),
+            Self::Part(segment, part) => {
+                let at = |position: u64| part.start.saturating_add(position).min(part.end);
+                let range = range.map_or(part.clone(), |range| at(range.start)..at(range.end));
+                body::segment(&segment, Some(range))
+            }
             Self::Media(Media::Stored(stored)) => {
                 let length = stored.bytes();
                 body::stored(stored, range.unwrap_or(0..length))

@@ -25,11 +25,13 @@ pub struct Metrics {
     bytes: IntCounterVec,
     in_flight: IntGaugeVec,
     latency: HistogramVec,
-    pub(super) connections: IntGauge,
-    pub(super) accepted: IntCounter,
+    connections: IntGauge,
+    accepted: IntCounter,
     pub(super) refused: IntCounter,
     pub(super) tls_failures: IntCounter,
     pub(super) stalled: IntCounter,
+    waiting: IntGauge,
+    pub(super) turned_away: IntCounter,
 }
 
 impl Metrics {
@@ -73,13 +75,33 @@ impl Metrics {
                 "rungd_http_connections_stalled_total",
                 "Connections closed because the peer sent no request or read nothing for too long.",
             )?,
+            waiting: IntGauge::new(
+                "rungd_http_waiting_requests",
+                "Media requests that wait for a chunk, a segment or a disk.",
+            )?,
+            turned_away: counter(
+                "rungd_http_waiting_refused_total",
+                "Media requests answered with 503 because too many wait already.",
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.bytes.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.latency.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
+        registry.register(Box::new(metrics.waiting.clone()))?;
         Ok(metrics)
+    }
+
+    /// Counts a connection, while it lasts too.
+    pub(super) fn connection(&self) -> Held {
+        self.accepted.inc();
+        Held::new(&self.connections)
+    }
+
+    /// Counts a request that waits, until this is dropped.
+    pub(super) fn wait(&self) -> Held {
+        Held::new(&self.waiting)
     }
 }
 
@@ -119,7 +141,7 @@ fn class(status: u16) -> &'static str {
 pub(super) async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let route = route(request.uri().path());
     let began = clock::now();
-    let flight = Flight::new(&metrics, route);
+    let flight = Held::new(&metrics.in_flight.with_label_values(&[route]));
     let response = next.run(request).await;
     let seconds = clock::now().saturating_duration_since(began).as_secs_f64();
     metrics.latency.with_label_values(&[route]).observe(seconds);
@@ -128,20 +150,20 @@ pub(super) async fn count(State(metrics): State<Metrics>, request: Request, next
     response.map(|body| Body::new(Counted { body, bytes, _flight: flight }))
 }
 
-/// A request from its head to the end of its answer's body.
-struct Flight {
+/// Something that is counted in a gauge while it lasts: a request from its head to the end of its answer's body, or its
+/// waiting, or a connection.
+pub(super) struct Held {
     gauge: IntGauge,
 }
 
-impl Flight {
-    fn new(metrics: &Metrics, route: &str) -> Self {
-        let gauge = metrics.in_flight.with_label_values(&[route]);
+impl Held {
+    fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
-        Self { gauge }
+        Self { gauge: gauge.clone() }
     }
 }
 
-impl Drop for Flight {
+impl Drop for Held {
     fn drop(&mut self) {
         self.gauge.dec();
     }
@@ -151,7 +173,7 @@ impl Drop for Flight {
 struct Counted {
     body: Body,
     bytes: IntCounter,
-    _flight: Flight,
+    _flight: Held,
 }
 
 impl http_body::Body for Counted {
@@ -177,24 +199,5 @@ impl http_body::Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// Where a connection's life is counted.
-pub(super) struct ConnectionGuard {
-    gauge: IntGauge,
-}
-
-impl ConnectionGuard {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        metrics.accepted.inc();
-        metrics.connections.inc();
-        Self { gauge: metrics.connections.clone() }
-    }
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.gauge.dec();
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Wanted {
     Manifest(Manifest),
     Init(TrackName),
     Segment(TrackName, SegmentNumber),
+    /// A chunk of a segment by itself, counted from zero: a partial segment of HLS.
+    Part(TrackName, SegmentNumber, u32),
 }
 
 /// One of the texts that list segments.
@@ -34,7 +36,7 @@ pub(super) enum Manifest {
 
 impl MediaPath {
     /// Parses what follows `/live/`: `{feed}/manifest.mpd`, `{feed}/master.m3u8`, `{feed}/{track}/{file}`, and
-    /// `{feed}/{presentation}/{track}/{init.mp4 or number.m4s}`. Names hold nothing that would be percent-encoded, so
+    /// `{feed}/{presentation}/{track}/{init.mp4, number.m4s or number.part.m4s}`. Names hold nothing that would be percent-encoded, so
     /// a path with an escape is none of these.
     pub(super) fn live(path: &str) -> Option<Self> {
         let mut names = path.split('/');
@@ -85,7 +87,10 @@ impl Wanted {
         match file {
             "index.m3u8" => Some(Self::Manifest(Manifest::Playlist(track))),
             "init.mp4" => Some(Self::Init(track)),
-            _ => Some(Self::Segment(track, number(file.strip_suffix(".m4s")?)?)),
+            _ => match file.strip_suffix(".m4s")?.split_once('.') {
+                Some((segment, part)) => Some(Self::Part(track, number(segment)?, index(part)?)),
+                None => Some(Self::Segment(track, number(file.strip_suffix(".m4s")?)?)),
+            },
         }
     }
 }
@@ -93,9 +98,16 @@ impl Wanted {
 /// A number as the manifests write it: decimal, no sign, no leading zero. One URL a segment, so that caches hold one
 /// copy.
 fn number(text: &str) -> Option<SegmentNumber> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| digits && !text.starts_with('0'))?;
-    Some(SegmentNumber(number))
+    text.parse().ok().filter(|_| is_plain(text) && text != "0").map(SegmentNumber)
+}
+
+/// Likewise, from zero.
+fn index(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| is_plain(text))
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
 }
 
 #[cfg(test)]
@@ -116,6 +128,9 @@ mod tests {
         assert_eq!(parsed("a/master.m3u8"), Some((false, Wanted::Manifest(Manifest::Master))));
         assert_eq!(parsed("a/360p/7.m4s"), Some((false, segment("360p", 7))));
         assert_eq!(parsed("a/20261121T031500.123Z/360p/7.m4s"), Some((true, segment("360p", 7))));
+        let part = |number, part| Wanted::Part(TrackName::new("360p").unwrap(), SegmentNumber(number), part);
+        assert_eq!(parsed("a/360p/7.0.m4s"), Some((false, part(7, 0))));
+        assert_eq!(parsed("a/20261121T031500.123Z/360p/7.12.m4s"), Some((true, part(7, 12))));
         assert_eq!(parsed("a/20261121T031500.123Z/360p/index.m3u8"), None);
         assert_eq!(parsed("a/20261121T031500.123Z/manifest.mpd"), None);
     }
@@ -149,6 +164,14 @@ mod tests {
             "a/360p/-1.m4s",
             "a/360p/18446744073709551616.m4s",
             "a/360p/1.m4s%00",
+            "a/360p/1.00.m4s",
+            "a/360p/1.01.m4s",
+            "a/360p/1.-1.m4s",
+            "a/360p/1..m4s",
+            "a/360p/.1.m4s",
+            "a/360p/0.1.m4s",
+            "a/360p/1.1.1.m4s",
+            "a/360p/1.4294967296.m4s",
             "a/360p/1.M4S",
             "a/2026/360p/1.m4s/x",
             "A/manifest.mpd",

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bounds;
+mod low_latency;
 mod media_routes;
 mod operation;
 #[allow(dead_code, reason = "shared with the tests of the store, which use the rest of it")]

@@ -35,7 +35,16 @@ impl Server {
         Self::with(Limits::new(100), None).await
     }
 
+    /// So many requests may wait at once.
+    pub(crate) async fn with_places(max_waiting: usize) -> Self {
+        Self::with_all(Limits::new(100), None, max_waiting).await
+    }
+
     pub(crate) async fn with(limits: Limits, tls: Option<Arc<ServerConfig>>) -> Self {
+        Self::with_all(limits, tls, 100).await
+    }
+
+    async fn with_all(limits: Limits, tls: Option<Arc<ServerConfig>>, max_waiting: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let registry = Registry::new();
         let archive = config::Archive { enabled: true, max_age: None, max_bytes: None };
@@ -56,6 +65,7 @@ impl Server {
                 }
             }),
             allow_origin: "*".to_owned(),
+            max_waiting,
             metrics: metrics.clone(),
         };
         let listeners = serve::bind(&["127.0.0.1:0".parse().unwrap()], tls).await.unwrap();

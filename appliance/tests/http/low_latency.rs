@@ -1,0 +1,389 @@
+//! The live edge: chunks as they are written, playlists that are held back until they have what was asked for.
+
+use std::time::Duration;
+
+use appliance::store::{NewPresentation, NewTrack, Presentation, Store};
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
+use packager::cmaf::Chunk;
+use packager::window::WindowTrackKind;
+use test_support::Stopwatch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::programme::{self, metric, soon};
+use crate::server::{Answer, DEADLINE, Server, head};
+
+const ID: &str = "20261121T031500.000Z";
+/// Two a segment of one second.
+const CHUNK: Duration = Duration::from_millis(500);
+const TRACKS: [&str; 2] = ["360p", "audio"];
+
+fn begin(store: &Store) -> Presentation {
+    let track = |name: &str, kind| NewTrack {
+        name: name.to_owned(),
+        kind,
+        codecs: "avc1.64001e".to_owned(),
+        timescale: Timescale::VIDEO,
+        init: Bytes::from(format!("init of {name}")),
+        nominal_bit_rate: 1000,
+    };
+    let size = Size { width: 640, height: 360 };
+    let new = NewPresentation {
+        feed: "studio-a".to_owned(),
+        title: "Low".to_owned(),
+        id: ID.to_owned(),
+        availability_start_unix_millis: 1_795_230_900_000,
+        cadence: Cadence::new(FrameRate::new(20, 1).unwrap(), 2 * CHUNK, CHUNK),
+        window: Duration::from_secs(20),
+        memory: Duration::from_secs(20),
+        target_latency: Some(Duration::from_millis(1800)),
+        resume: Vec::new(),
+        tracks: vec![
+            track(TRACKS[0], WindowTrackKind::Video { size, frame_rate: FrameRate::new(20, 1).unwrap() }),
+            track(TRACKS[1], WindowTrackKind::Audio { sample_rate: 48_000, channels: 2 }),
+        ],
+    };
+    store.begin(new).unwrap()
+}
+
+fn bytes_of(track: usize, number: u64, part: i64) -> Vec<u8> {
+    format!("part {part} of segment {number} of {}; ", TRACKS[track]).into_bytes()
+}
+
+fn at(number: u64, part: i64) -> MediaTime {
+    MediaTime::new((i64::try_from(number).unwrap() - 1) * 90_000 + part * 45_000, Timescale::VIDEO)
+}
+
+fn push(presentation: &Presentation, track: usize, number: u64, part: i64) {
+    let payload = Bytes::from(bytes_of(track, number, part));
+    let chunk = Chunk {
+        bytes: u64::try_from(payload.len()).unwrap(),
+        // As the packager has it: the boxes, and each sample by itself.
+        parts: vec![payload.slice(..4), payload.slice(4..)],
+        start: at(number, part),
+        duration: MediaTime::new(45_000, Timescale::VIDEO),
+        independent: part == 0,
+    };
+    presentation.push(track, SegmentNumber(number), chunk);
+    if part == 1 {
+        let duration = MediaTime::new(90_000, Timescale::VIDEO);
+        presentation.complete(track, SegmentNumber(number), at(number, 0), duration);
+    }
+}
+
+/// Both parts of both tracks, and their being listed.
+fn write(presentation: &Presentation, number: u64) {
+    for part in 0..2 {
+        (0..2).for_each(|track| push(presentation, track, number, part));
+    }
+    soon("the segment to be listed", || {
+        presentation.view().listed().is_some_and(|(_, last)| last.0 == number)
+    });
+}
+
+fn path(file: &str) -> String {
+    format!("/live/studio-a/{ID}/360p/{file}")
+}
+
+fn playlist(query: &str) -> String {
+    format!("/live/studio-a/360p/index.m3u8{query}")
+}
+
+/// A request that is on its way, and waits once the server says so.
+async fn waiting(server: &Server, path: &str, so_many: f64) -> TcpStream {
+    let mut stream = server.connect().await;
+    stream.write_all(&head("GET", path, &[])).await.unwrap();
+    wait_for_places(server, so_many).await;
+    stream
+}
+
+async fn wait_for_places(server: &Server, taken: f64) {
+    let since = Stopwatch::start();
+    while metric(&server.registry, "rungd_http_waiting_requests") != taken {
+        assert!(since.elapsed() < DEADLINE, "{taken} do not wait");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn answer(mut stream: TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    Answer::parse(&bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_answers_once_it_is_written_and_parts_are_the_segment() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    push(&presentation, 0, 2, 0);
+    let here = server.get(&path("2.0.m4s")).await;
+    assert_eq!((here.status, here.body.as_slice()), (200, bytes_of(0, 2, 0).as_slice()));
+    assert_eq!(here.field("content-length"), Some(here.body.len().to_string().as_str()));
+    assert_eq!(here.field("content-type"), Some("video/mp4"));
+    assert!(here.field("cache-control").unwrap().contains("immutable"));
+    // The one that playlists hint at.
+    let hinted = waiting(&server, &path("2.1.m4s"), 1.0).await;
+    push(&presentation, 0, 2, 1);
+    let hinted = answer(hinted).await;
+    assert_eq!((hinted.status, hinted.body.as_slice()), (200, bytes_of(0, 2, 1).as_slice()));
+    let next = waiting(&server, &path("3.0.m4s"), 1.0).await;
+    push(&presentation, 0, 3, 0);
+    assert_eq!(answer(next).await.body, bytes_of(0, 3, 0));
+    push(&presentation, 1, 2, 0);
+    push(&presentation, 1, 2, 1);
+    let whole = server.get(&path("2.m4s")).await;
+    assert_eq!(whole.body, [here.body, hinted.body].concat());
+    let cut = server.request("GET", &path("2.1.m4s"), &[("Range", "bytes=2-5")]).await;
+    assert_eq!((cut.status, cut.body.as_slice()), (206, &bytes_of(0, 2, 1)[2..6]));
+    // What will not be, or not soon, is told at once.
+    let since = Stopwatch::start();
+    for none in ["1.2.m4s", "2.2.m4s", "3.2.m4s", "4.1.m4s", "5.0.m4s", "3.4294967295.m4s"] {
+        assert_eq!(server.get(&path(none)).await.status, 404, "{none}");
+    }
+    assert_eq!(server.get(&format!("/replay/studio-a/{ID}/360p/9.0.m4s")).await.status, 404);
+    assert!(since.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_comes_over_http2_before_the_next_one_is_there() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    let stream = TokioIo::new(server.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let driven = tokio::spawn(connection);
+    let request = Request::get(format!("http://test{}", path("2.m4s"))).body(Body::empty()).unwrap();
+    let responding = tokio::spawn(sender.send_request(request));
+    wait_for_places(&server, 1.0).await;
+    push(&presentation, 0, 2, 0);
+    let response = tokio::time::timeout(DEADLINE, responding).await.unwrap().unwrap().unwrap();
+    assert_eq!((response.status().as_u16(), response.headers().get("content-length")), (200, None));
+    let mut body = Body::new(response.into_body());
+    let mut got = Vec::new();
+    for part in 0..2 {
+        let wanted: Vec<u8> = (0..=part).flat_map(|part| bytes_of(0, 2, part)).collect();
+        while got.len() < wanted.len() {
+            let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context));
+            let frame = tokio::time::timeout(DEADLINE, frame).await.unwrap().unwrap().unwrap();
+            got.extend_from_slice(frame.data_ref().unwrap());
+        }
+        assert_eq!(got, wanted);
+        push(&presentation, 0, 2, 1);
+    }
+    driven.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_is_held_back_until_it_has_what_was_asked_for() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    push(&presentation, 0, 2, 0);
+    let at_once = server.get(&playlist("")).await;
+    assert!(at_once.text().contains("CAN-BLOCK-RELOAD=YES"), "{}", at_once.text());
+    assert!(at_once.text().contains("360p/2.0.m4s\"") && at_once.text().contains("PRELOAD-HINT"));
+    assert_eq!(at_once.field("cache-control"), Some("public, max-age=1"));
+    for there in ["?_HLS_msn=1", "?_HLS_msn=2&_HLS_part=0", "?_HLS_msn=1&_HLS_part=2&other=7"] {
+        let there = server.get(&playlist(there)).await;
+        assert_eq!((there.status, there.text()), (200, at_once.text()));
+        assert_eq!(there.field("cache-control"), Some("public, max-age=6"));
+    }
+    let part = waiting(&server, &playlist("?_HLS_msn=2&_HLS_part=1"), 1.0).await;
+    let segment = waiting(&server, &playlist("?_HLS_msn=2"), 2.0).await;
+    let next = waiting(&server, &playlist("?_HLS_msn=3&_HLS_part=0"), 3.0).await;
+    // The other track's chunks are none of theirs.
+    push(&presentation, 1, 2, 0);
+    wait_for_places(&server, 3.0).await;
+    push(&presentation, 0, 2, 1);
+    push(&presentation, 1, 2, 1);
+    assert!(answer(part).await.text().contains("360p/2.1.m4s\""));
+    assert!(answer(segment).await.text().contains("360p/2.m4s\n"));
+    wait_for_places(&server, 1.0).await;
+    push(&presentation, 0, 3, 0);
+    assert!(answer(next).await.text().contains("360p/3.0.m4s\""));
+    // The end is news for all who wait.
+    let ended = waiting(&server, &playlist("?_HLS_msn=4"), 1.0).await;
+    presentation.end(1_795_230_910_000);
+    assert!(answer(ended).await.text().contains("#EXT-X-ENDLIST"));
+    let after = server.get(&playlist("?_HLS_msn=99&_HLS_part=3")).await;
+    assert!(after.text().contains("#EXT-X-ENDLIST"), "{}", after.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_leaves_out_what_is_old() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    (1..=12).for_each(|number| write(&presentation, number));
+    let whole = server.get(&playlist("")).await;
+    assert!(whole.text().contains("CAN-SKIP-UNTIL=6") && whole.text().contains("/1.m4s"), "{}", whole.text());
+    for skip in ["?_HLS_skip=YES", "?_HLS_msn=12&_HLS_skip=v2"] {
+        let delta = server.get(&playlist(skip)).await;
+        let text = delta.text();
+        assert!(text.contains("#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n") && !text.contains("/5.m4s"), "{text}");
+        assert!(text.contains("/6.m4s"), "{text}");
+    }
+    assert_eq!(server.get(&playlist("?_HLS_skip=maybe")).await.text(), whole.text());
+    assert_eq!(server.get(&playlist("")).await.text(), whole.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directives_that_make_no_sense_are_told_at_once() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    let since = Stopwatch::start();
+    let many = format!("?_HLS_msn=1{}", "&_HLS_msn=1".repeat(2000));
+    for query in [
+        "?_HLS_msn=4",
+        "?_HLS_msn=2&_HLS_part=99",
+        "?_HLS_msn=18446744073709551615",
+        "?_HLS_msn=18446744073709551615&_HLS_part=4294967295",
+        "?_HLS_msn=18446744073709551616",
+        "?_HLS_msn=-1",
+        "?_HLS_msn=+1",
+        "?_HLS_msn=1.0",
+        "?_HLS_msn=",
+        "?_HLS_msn",
+        "?_HLS_msn=%31",
+        "?_HLS_msn=1&_HLS_msn=1",
+        "?_HLS_part=0",
+        "?_HLS_msn=2&_HLS_part=-0",
+        "?_HLS_msn=2&_HLS_part=4294967296",
+        "?_HLS_skip=YES&_HLS_skip=YES",
+        &many,
+    ] {
+        let answer = server.get(&playlist(query)).await;
+        assert_eq!(answer.status, 400, "{query}: {}", answer.text());
+        assert!(
+            answer.text().contains("_HLS_") || answer.text().contains("too far ahead"),
+            "{}",
+            answer.text()
+        );
+        assert!(answer.body.len() < 200);
+    }
+    assert_eq!(server.get("/live/studio-a/480p/index.m3u8?_HLS_msn=2").await.status, 404);
+    for ignored in ["?", "?&&=&", "?_HLS_other=x", "?a=b&_hls_msn=x"] {
+        assert_eq!(server.get(&playlist(ignored)).await.status, 200, "{ignored}");
+    }
+    // No other manifest has directives, and standard latency offers none.
+    assert_eq!(server.get("/live/studio-a/manifest.mpd?_HLS_msn=x").await.status, 200);
+    let standard = programme::begin(&server.store, "studio-b", ID, Duration::from_secs(20));
+    programme::write(&standard, [1]);
+    assert_eq!(server.get("/live/studio-b/360p/index.m3u8?_HLS_msn=99").await.status, 200);
+    assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_come_in_time_is_503_and_no_viewer_waits_for_ever() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    let since = Stopwatch::start();
+    let held = waiting(&server, &playlist("?_HLS_msn=2&_HLS_part=0"), 1.0).await;
+    let part = waiting(&server, &path("2.0.m4s"), 2.0).await;
+    let segment = waiting(&server, &path("2.m4s"), 3.0).await;
+    let answers = tokio::join!(answer(held), answer(part), answer(segment));
+    assert_eq!((answers.0.status, answers.1.status, answers.2.status), (503, 404, 404));
+    assert!(answers.0.field("retry-after").is_some());
+    // Three target durations of one second.
+    let waited = since.elapsed();
+    assert!(waited > Duration::from_millis(2900) && waited < Duration::from_secs(5), "{waited:?}");
+    wait_for_places(&server, 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_to_wait_in_are_bounded_and_free_when_a_viewer_goes() {
+    let server = Server::with_places(3).await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    let ahead = playlist("?_HLS_msn=2&_HLS_part=0");
+    let first = waiting(&server, &ahead, 1.0).await;
+    let second = waiting(&server, &path("2.0.m4s"), 2.0).await;
+    let third = waiting(&server, &path("2.m4s"), 3.0).await;
+    let refused = server.get(&ahead).await;
+    assert_eq!((refused.status, refused.field("retry-after")), (503, Some("2")));
+    assert_eq!(metric(&server.registry, "rungd_http_waiting_refused_total"), 1.0);
+    // Who need not wait is served all the same.
+    assert_eq!(server.get(&path("1.m4s")).await.status, 200);
+    assert_eq!(server.get(&playlist("")).await.status, 200);
+    drop(first);
+    wait_for_places(&server, 2.0).await;
+    let fourth = waiting(&server, &ahead, 3.0).await;
+    push(&presentation, 0, 2, 0);
+    assert_eq!(answer(fourth).await.status, 200);
+    assert_eq!(answer(second).await.body, bytes_of(0, 2, 0));
+    wait_for_places(&server, 0.0).await;
+    // A body that is being written takes no place, and ends with its viewer too.
+    drop(third);
+    soon("the request to be over", || metric(&server.registry, "rungd_http_in_flight") == 0.0);
+    // A reset over HTTP/2 leaves the connection, not the place.
+    let stream = TokioIo::new(server.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let driven = tokio::spawn(connection);
+    let request = Request::get(format!("http://test{}", path("2.1.m4s"))).body(Body::empty()).unwrap();
+    let responding = tokio::spawn(sender.send_request(request));
+    wait_for_places(&server, 1.0).await;
+    responding.abort();
+    wait_for_places(&server, 0.0).await;
+    driven.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_can_begin_with_the_first_chunk_of_every_track() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    let mpd = waiting(&server, "/live/studio-a/manifest.mpd", 1.0).await;
+    let index = waiting(&server, &playlist(""), 2.0).await;
+    push(&presentation, 0, 1, 0);
+    wait_for_places(&server, 2.0).await;
+    push(&presentation, 1, 1, 0);
+    let (mpd, index) = tokio::join!(answer(mpd), answer(index));
+    for wanted in [
+        "availabilityTimeOffset=\"0.5",
+        "availabilityTimeComplete=\"false\"",
+        "<ServiceDescription",
+        "<Latency referenceId=\"0\" target=\"1800\"",
+        "<ProducerReferenceTime",
+        "duration=\"90000\"",
+    ] {
+        assert!(mpd.text().contains(wanted), "{wanted}: {}", mpd.text());
+    }
+    assert!(index.text().contains("360p/1.0.m4s\""), "{}", index.text());
+}
+
+/// Thousands wait for one chunk: it is written once, and all have it soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_waits_for_one_chunk() {
+    const CROWD: u16 = 2000;
+    let server = Server::with_places(usize::from(CROWD)).await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    let mut connections = Vec::new();
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD / 50 {
+        let stream = TokioIo::new(server.connect().await);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        connections.push(tokio::spawn(connection));
+        for _ in 0..50 {
+            let address = format!("http://test{}", playlist("?_HLS_msn=2&_HLS_part=0"));
+            let response = sender.send_request(Request::get(address).body(Body::empty()).unwrap());
+            crowd.push(tokio::spawn(async move { response.await.unwrap().status().as_u16() }));
+        }
+    }
+    wait_for_places(&server, CROWD.into()).await;
+    let since = Stopwatch::start();
+    push(&presentation, 0, 2, 0);
+    for one in crowd {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    connections.iter().for_each(tokio::task::JoinHandle::abort);
+}
