@@ -183,6 +183,8 @@ pub struct Feed {
     pub memory: Duration,
     /// How far behind the source viewers play.
     pub latency: Latency,
+    /// From a picture's coming in to its being shown, as viewers' players are told with low latency.
+    pub target_latency: Duration,
     /// How long a presentation goes on with a slate once its input has stopped, before it ends.
     pub grace: Duration,
     /// The operator's picture for the slate, read anew for each presentation: PNG or JPEG of up to 16 MB when the

@@ -317,6 +317,14 @@ fn how_a_feed_goes_on_is_read() {
             "backup_return = \"never\"",
             "feed.a.backup_return = \"never\": is none of at-once, when-backup-ends",
         ),
+        (
+            "target_latency = \"900ms\"",
+            "feed.a.target_latency = \"900ms\": is under 2 chunks of 500ms: players would run dry between two of them",
+        ),
+        (
+            "target_latency = \"11s\"",
+            "feed.a.target_latency = \"11s\": is out of bounds, allowed is 200ms to 10s",
+        ),
         ("latency = \"lowest\"", "feed.a.latency = \"lowest\": is none of standard, low"),
         ("grace = \"61m\"", "feed.a.grace = \"61m\": is out of bounds, allowed is 0s to 1h"),
         ("memory = \"2h\"", "feed.a.memory = \"2h\": is out of bounds, allowed is 3s to 1h"),
@@ -501,6 +509,7 @@ fn a_reload_says_when_each_key_of_a_feed_comes_into_force() {
         ("grace = \"5s\"", FeedChange { presentation: true, ..unchanged.clone() }),
         ("memory = \"20s\"", FeedChange { presentation: true, ..unchanged.clone() }),
         ("latency = \"low\"", FeedChange { presentation: true, ..unchanged.clone() }),
+        ("target_latency = \"2s\"", FeedChange { presentation: true, ..unchanged.clone() }),
         ("slate = \"slate.png\"", FeedChange { presentation: true, ..unchanged.clone() }),
     ] {
         write(&folder, "rungd.toml", format!("{text}{line}\n"));

@@ -95,6 +95,7 @@ impl FeedChange {
                 || old.window != new.window
                 || old.memory != new.memory
                 || old.latency != new.latency
+                || old.target_latency != new.target_latency
                 || old.grace != new.grace
                 || old.slate != new.slate,
         };

@@ -26,6 +26,14 @@ const MAX_WINDOW: Duration = Duration::from_secs(86_400);
 /// Segments that players want at least: they start three from the end (RFC 8216, 6.3.3).
 const LEAST_SEGMENTS: u32 = 3;
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
+/// Longest target latency: who wants more is better served by standard latency.
+const MAX_TARGET_LATENCY: Duration = Duration::from_secs(10);
+/// The target latency in chunks at least: one is shown while the next one comes.
+const LEAST_TARGET_CHUNKS: u32 = 2;
+/// By default: as many chunks as an HLS player is to keep behind the edge (RFC 8216bis, 4.4.3.8), and some time for
+/// encoding and the way.
+const DEFAULT_TARGET_CHUNKS: u32 = 3;
+const DEFAULT_TARGET_BEYOND: Duration = Duration::from_millis(300);
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 /// Largest slate picture read: photographs of the largest size that encoders take are under it.
 const MAX_SLATE_BYTES: u64 = 16_000_000;
@@ -140,6 +148,7 @@ fn feed(
         section.fault("chunk", rule);
     }
     let latency = section.get("latency", choice(&LATENCIES));
+    let target_latency = target_latency(section, chunk_duration);
     let (window, memory) = depth(section, segment_duration, archived);
     let grace = grace(section, window, archived);
     let slate = slate(section);
@@ -170,9 +179,25 @@ fn feed(
         window,
         memory,
         latency: latency.unwrap_or_default(),
+        target_latency,
         grace,
         slate,
     })
+}
+
+/// What players are told to keep to with low latency.
+fn target_latency(section: &mut Section<'_>, chunk: Duration) -> Duration {
+    let given = section.get("target_latency", duration(Duration::from_millis(200)..=MAX_TARGET_LATENCY));
+    let default = chunk.saturating_mul(DEFAULT_TARGET_CHUNKS).saturating_add(DEFAULT_TARGET_BEYOND);
+    let target = given.unwrap_or(default);
+    if given.is_some() && section.sound(&["chunk"]) && target < chunk * LEAST_TARGET_CHUNKS {
+        let rule = format!(
+            "is under {LEAST_TARGET_CHUNKS} chunks of {}: players would run dry between two of them",
+            written(chunk)
+        );
+        section.fault("target_latency", rule);
+    }
+    target
 }
 
 /// `window`, and how much of it is kept in memory.

@@ -319,7 +319,8 @@ impl Programme {
                 cadence: opening.cadence,
                 window: self.config.window,
                 memory: self.config.memory,
-                target_latency: None,
+                target_latency: (self.config.latency == media::Latency::Low)
+                    .then_some(self.config.target_latency),
                 resume: Vec::new(),
                 tracks,
             };

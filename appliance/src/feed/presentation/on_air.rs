@@ -117,6 +117,8 @@ impl OnAir {
         let Ready { source, zero, held } = ready;
         let frame_rate = config.frame_rate.unwrap_or(source.frame_rate);
         let cadence = Cadence::new(frame_rate, config.segment_duration, config.chunk_duration);
+        // Standard latency has no use for them, and they are bytes of every chunk.
+        let producer_zero = (config.latency == Latency::Low).then_some(zero.unix_millis);
         let mut actions = Vec::new();
         let video = match &source.video {
             Some(params) => {
@@ -127,7 +129,10 @@ impl OnAir {
                 let mut gop = GopBuffer::new(GOP_BOUNDS);
                 gop.configuration(params.codec, params.configuration.clone());
                 Some(Pictures {
-                    rungs: rungs.into_iter().map(|rung| RungState::new(rung, cadence)).collect(),
+                    rungs: rungs
+                        .into_iter()
+                        .map(|rung| RungState::new(rung, cadence, producer_zero))
+                        .collect(),
                     head: MediaTime::ZERO,
                     read: MediaTime::ZERO,
                     filled: 0,
@@ -143,7 +148,7 @@ impl OnAir {
         let audio = match &source.audio {
             Some(params) => {
                 let track = video.as_ref().map_or(0, |video| video.rungs.len());
-                Some(Sound::new(params, cadence, track, video.is_some())?)
+                Some(Sound::new(params, cadence, track, video.is_some(), producer_zero)?)
             }
             None => None,
         };

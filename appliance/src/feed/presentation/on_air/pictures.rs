@@ -42,15 +42,18 @@ pub(super) struct RungState {
     pub(super) spec: Option<TrackSpec>,
     pub(super) meter: Meter,
     cadence: Cadence,
+    producer_zero: Option<u64>,
     segmenter: VideoSegmenter,
     /// How many pictures have come out.
     pictures: u64,
 }
 
 impl RungState {
-    pub(super) fn new(rung: Rung, cadence: Cadence) -> Self {
-        let segmenter = VideoSegmenter::new(cadence, rung.rate, SegmentNumber::FIRST);
-        Self { rung, spec: None, meter: Meter::default(), cadence, segmenter, pictures: 0 }
+    /// A rung of a presentation on this grid; with the wall time of presentation time zero in milliseconds since 1970
+    /// where its chunks are to say when they happened.
+    pub(super) fn new(rung: Rung, cadence: Cadence, producer_zero: Option<u64>) -> Self {
+        let segmenter = segmenter(cadence, rung.rate, SegmentNumber::FIRST, producer_zero);
+        Self { rung, spec: None, meter: Meter::default(), cadence, producer_zero, segmenter, pictures: 0 }
     }
 
     pub(super) fn frame_rate(&self) -> FrameRate {
@@ -68,7 +71,7 @@ impl RungState {
         let step = self.step();
         let kept = first / step;
         let was_open = self.pictures > kept;
-        self.segmenter = VideoSegmenter::new(self.cadence, self.rung.rate, segment);
+        self.segmenter = segmenter(self.cadence, self.rung.rate, segment, self.producer_zero);
         self.pictures = kept;
         (segment, first, was_open)
     }
@@ -90,6 +93,19 @@ impl RungState {
         let packages = self.segmenter.push(picture)?;
         self.pictures = self.pictures.saturating_add(1);
         Ok(packages)
+    }
+}
+
+fn segmenter(
+    cadence: Cadence,
+    rate: RungRate,
+    first: SegmentNumber,
+    producer_zero: Option<u64>,
+) -> VideoSegmenter {
+    let segmenter = VideoSegmenter::new(cadence, rate, first);
+    match producer_zero {
+        Some(zero) => segmenter.with_producer_time(zero),
+        None => segmenter,
     }
 }
 

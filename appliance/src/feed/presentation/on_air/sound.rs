@@ -41,9 +41,14 @@ impl Sound {
         cadence: Cadence,
         track: usize,
         beside_pictures: bool,
+        producer_zero: Option<u64>,
     ) -> Result<Self, String> {
         let grid =
             AudioGrid::new(cadence, params.sample_rate, params.samples_per_frame).map_err(unpackaged)?;
+        let mut segmenter = AudioSegmenter::new(grid, SegmentNumber::FIRST);
+        if let Some(zero) = producer_zero {
+            segmenter = segmenter.with_producer_time(zero);
+        }
         let spec = TrackSpec::audio(params.clone()).ok_or("the sound has a sample rate of zero")?;
         let frame_duration =
             MediaTime::new(i64::from(params.samples_per_frame), spec.timescale).to_duration();
@@ -54,7 +59,7 @@ impl Sound {
             frame_duration,
             head: MediaTime::ZERO,
             line: AudioLine::new(params, 0).map_err(|fault| fault.to_string())?,
-            segmenter: AudioSegmenter::new(grid, SegmentNumber::FIRST),
+            segmenter,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             limit: beside_pictures.then_some(MediaTime::ZERO),
