@@ -22,9 +22,10 @@ build_packages="build-essential pkg-config clang libclang-dev libavcodec-dev lib
   libavutil-dev libswscale-dev libswresample-dev libx264-dev"
 # A publisher with a drawn clock, a certificate, a look at who holds a port.
 demo_packages="ffmpeg openssl curl fonts-dejavu-core iproute2 procps ca-certificates"
-# Independent clients: GStreamer publishes, Chromium plays. Python carries one more ffmpeg.
+# Independent clients: GStreamer publishes, Chromium plays. Python carries one more ffmpeg. Headers that bindings are
+# checked against.
 test_packages="chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking"
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking libffmpeg-nvenc-dev"
 
 case "$purpose" in
   build) wanted="$build_packages" ;;
