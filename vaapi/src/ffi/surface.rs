@@ -1,0 +1,143 @@
+//! Surfaces: pictures in the device's memory.
+
+use std::ffi::c_uint;
+use std::sync::Arc;
+
+use super::{Display, va};
+use crate::error::{CallError, check};
+use crate::frame::Size;
+
+/// The layouts of 4:2:0 pictures that are used here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
+    /// 8 bits: a plane of luma, one of chroma interleaved.
+    Nv12,
+    /// Likewise, 10 bits in the upper part of 16.
+    P010,
+}
+
+impl Format {
+    /// The layout for samples of that many bits.
+    pub(crate) const fn of_depth(bits: u8) -> Option<Self> {
+        match bits {
+            8 => Some(Self::Nv12),
+            10 => Some(Self::P010),
+            _ => None,
+        }
+    }
+
+    /// Bits of a sample.
+    pub(crate) const fn depth(self) -> u8 {
+        match self {
+            Self::Nv12 => 8,
+            Self::P010 => 10,
+        }
+    }
+
+    /// Bytes that a sample takes.
+    pub(crate) const fn sample_bytes(self) -> usize {
+        match self {
+            Self::Nv12 => 1,
+            Self::P010 => 2,
+        }
+    }
+
+    /// `VA_FOURCC_NV12`, `VA_FOURCC_P010`.
+    pub(crate) const fn fourcc(self) -> u32 {
+        match self {
+            Self::Nv12 => u32::from_le_bytes(*b"NV12"),
+            Self::P010 => u32::from_le_bytes(*b"P010"),
+        }
+    }
+
+    /// The kind of surface that has it.
+    pub(crate) const fn rt_format(self) -> u32 {
+        match self {
+            Self::Nv12 => va::VA_RT_FORMAT_YUV420,
+            Self::P010 => va::VA_RT_FORMAT_YUV420_10,
+        }
+    }
+}
+
+/// A surface; gone with its last owner.
+pub(crate) struct Surface {
+    display: Arc<Display>,
+    id: va::VASurfaceID,
+    size: Size,
+    format: Format,
+}
+
+impl Surface {
+    /// A new surface; what it shows is undefined.
+    pub(crate) fn new(display: &Arc<Display>, size: Size, format: Format) -> Result<Self, CallError> {
+        let pixel_format = va::VASurfaceAttrib {
+            type_: va::VASurfaceAttribPixelFormat,
+            flags: va::VA_SURFACE_ATTRIB_SETTABLE,
+            value: va::VAGenericValue {
+                type_: va::VAGenericValueTypeInteger,
+                value: va::_VAGenericValue__bindgen_ty_1 { i: format.fourcc().cast_signed() },
+            },
+        };
+        let mut attributes = [pixel_format];
+        let mut id = va::VA_INVALID_SURFACE;
+        // SAFETY: one surface is asked for, and there is room for one; the list of attributes has one element.
+        let status = unsafe {
+            (display.va().vaCreateSurfaces)(
+                display.handle(),
+                format.rt_format(),
+                size.width,
+                size.height,
+                &raw mut id,
+                1,
+                attributes.as_mut_ptr(),
+                1,
+            )
+        };
+        check("vaCreateSurfaces", status)?;
+        Ok(Self { display: Arc::clone(display), id, size, format })
+    }
+
+    pub(crate) const fn id(&self) -> va::VASurfaceID {
+        self.id
+    }
+
+    /// As it was made: what is shown may be less.
+    pub(crate) const fn size(&self) -> Size {
+        self.size
+    }
+
+    pub(crate) const fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(crate) const fn display(&self) -> &Arc<Display> {
+        &self.display
+    }
+
+    /// Waits until all that was asked of the surface is done.
+    pub(crate) fn sync(&self) -> Result<(), CallError> {
+        // SAFETY: the surface is one of the display's.
+        let status = unsafe { (self.display.va().vaSyncSurface)(self.display.handle(), self.id) };
+        check("vaSyncSurface", status)
+    }
+
+    /// Whether all that was asked of it is done; so too where the driver cannot say.
+    pub(crate) fn is_ready(&self) -> bool {
+        let mut state: va::VASurfaceStatus = va::VASurfaceReady;
+        // SAFETY: the surface is one of the display's, and the state lives over the call.
+        let status = unsafe {
+            (self.display.va().vaQuerySurfaceStatus)(self.display.handle(), self.id, &raw mut state)
+        };
+        status != 0 || state & va::VASurfaceRendering == 0
+    }
+}
+
+impl Drop for Surface {
+    fn drop(&mut self) {
+        let one: c_uint = 1;
+        // SAFETY: the surface is one of the display's, and destroyed once; a driver lets work under way end first.
+        unsafe {
+            (self.display.va().vaDestroySurfaces)(self.display.handle(), &raw mut self.id, one.cast_signed())
+        };
+    }
+}
