@@ -32,7 +32,7 @@ demo: deps-demo ## Build, start the appliance, publish a feed over RTMPS, print 
 	  exec bash appliance/scripts/demo.sh
 
 .PHONY: test
-test: deps-test lint build ## Everything that must pass before a change is merged
+test: deps-test lint build sims ## Everything that must pass before a change is merged
 	cargo test $(CARGO_FLAGS) --workspace
 
 .PHONY: test-quick
@@ -46,6 +46,10 @@ build: deps-build ## The debug build of everything, tests' binaries excepted
 .PHONY: release
 release: deps-build ## The release build of rungd and rungd-worker
 	cargo build $(CARGO_FLAGS) --release --bins -p appliance -p worker
+
+.PHONY: sims
+sims: deps-build ## The simulated drivers, into target/sims
+	@CARGO_FLAGS='$(CARGO_FLAGS)' bash hwtests/scripts/sims.sh
 
 .PHONY: lint
 lint: deps-build ## Formatting, clippy without a warning, and cargo-deny where it is installed

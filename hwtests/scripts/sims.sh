@@ -1,0 +1,31 @@
+#!/bin/bash
+# Builds the simulated drivers and puts them where loaders find them:
+#
+#   target/sims/nvidia/  libcuda.so.1, libnvidia-encode.so.1, libnvcuvid.so.1, libnvidia-ml.so.1
+#   target/sims/         sim-report
+#
+# Use: LD_LIBRARY_PATH=target/sims/nvidia RUNGD_SIM_PLAN=plan.toml ffmpeg ... -c:v h264_nvenc ...
+# CARGO_TARGET_DIR says where cargo builds, not where the drivers are put.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# package  library as cargo names it  folder/name as loaders know it
+drivers="
+"
+
+packages="-p sim-state"
+while read -r package _; do [ -z "$package" ] || packages="$packages -p $package"; done <<<"$drivers"
+# shellcheck disable=SC2086
+"${CARGO:-cargo}" build --quiet ${CARGO_FLAGS:---locked} $packages
+built=${CARGO_TARGET_DIR:-target}/debug
+
+# Renamed into place: whoever has the old one mapped keeps it.
+put() {
+  cmp -s "$1" "$2" && return
+  mkdir -p "$(dirname "$2")"
+  cp "$1" "$2.$$" && mv -f "$2.$$" "$2"
+}
+put "$built/sim-report" target/sims/sim-report
+while read -r package library place; do
+  [ -z "$package" ] || put "$built/$library" "target/sims/$place"
+done <<<"$drivers"
