@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FrameRate, MediaTime, Timescale};
 
+/// A half-rate rung's chunks of an odd number of frames have a picture more and a picture less in turn, and no part may be
+/// shorter than 85 % of the longest (RFC 8216bis, 4.4.4.9): 12/14 of 13 frames is the first that is not.
+const LEAST_ODD_CHUNK: u32 = 13;
+/// How much longer or shorter than wished a chunk may be for the sake of dividing its segment, as a fraction.
+const FARTHEST: (u128, u128) = (3, 2);
+
 /// The number of a segment in its presentation; the first is 1, as `SegmentTemplate@startNumber` has it by default
 /// (ISO/IEC 23009-1, 5.3.9.5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,8 +50,10 @@ pub struct Cadence {
 
 impl Cadence {
     /// The cadence nearest to the wished lengths: a segment is an even number of frames (so that half-rate rungs share
-    /// its boundaries) whose length is a whole number of 90 kHz ticks; a chunk is at least one frame, an even number
-    /// where it has more, and at most a segment.
+    /// its boundaries) whose length is a whole number of 90 kHz ticks. A chunk is a whole part of a segment: a length
+    /// that divides it, the nearest by proportion. It is even, so that half-rate rungs share these boundaries too, or
+    /// long enough that their chunks, a picture more and a picture less in turn, are nearly of one length. A segment
+    /// that nothing near divides has chunks of the even length nearest, and a shorter one at its end.
     #[must_use]
     pub fn new(frame_rate: FrameRate, segment: Duration, chunk: Duration) -> Self {
         // fps = n/d; F frames last F * 90000 * d / n ticks, whole when F is a multiple of n / gcd(n, 90000 * d).
@@ -61,11 +69,11 @@ impl Cadence {
             u64::try_from(steps.max(1)).unwrap_or(u64::MAX).saturating_mul(step)
         };
         let frames_per_segment = u32::try_from(nearest(segment, step)).unwrap_or(u32::MAX - 1);
-        let chunk_frames = match nearest(chunk, 1) {
-            1 => 1,
-            _ => nearest(chunk, 2),
+        let undivided = || {
+            let frames = if nearest(chunk, 1) == 1 { 1 } else { nearest(chunk, 2) };
+            u32::try_from(frames).unwrap_or(u32::MAX).min(frames_per_segment)
         };
-        let frames_per_chunk = u32::try_from(chunk_frames).unwrap_or(u32::MAX).min(frames_per_segment);
+        let frames_per_chunk = divisor(frame_rate, frames_per_segment, chunk).unwrap_or_else(undivided);
         Self { frame_rate, frames_per_segment, frames_per_chunk }
     }
 
@@ -81,7 +89,7 @@ impl Cadence {
         self.frames_per_segment
     }
 
-    /// Frames in a CMAF chunk; the last of a segment may be shorter.
+    /// Frames in a CMAF chunk; nearly always a divisor of [`Self::frames_per_segment`], else the last is shorter.
     #[must_use]
     pub const fn frames_per_chunk(&self) -> u32 {
         self.frames_per_chunk
@@ -162,6 +170,32 @@ impl Cadence {
     }
 }
 
+/// The chunk length that divides a segment of so many frames and is nearest to `chunk` by proportion; none where that
+/// is farther than [`FARTHEST`].
+fn divisor(rate: FrameRate, frames_per_segment: u32, chunk: Duration) -> Option<u32> {
+    let wished = chunk.as_nanos().max(1);
+    // The longer of both over the shorter, as a fraction.
+    let proportion = |frames: u32| {
+        let nanos = u128::from(frames) * u128::from(rate.denominator()) * 1_000_000_000;
+        let length = (nanos / u128::from(rate.numerator())).max(1);
+        (length.max(wished), length.min(wished))
+    };
+    let fits = |frames: &u32| frames.is_multiple_of(2) || *frames == 1 || *frames >= LEAST_ODD_CHUNK;
+    let small = (1..).take_while(|d| u64::from(*d) * u64::from(*d) <= u64::from(frames_per_segment));
+    let divisors = small
+        .filter(|d| frames_per_segment.is_multiple_of(*d))
+        .flat_map(|d| [d, frames_per_segment / d])
+        .filter(fits);
+    let nearer = |a: &u32, b: &u32| {
+        let ((a_long, a_short), (b_long, b_short)) = (proportion(*a), proportion(*b));
+        a_long.saturating_mul(b_short).cmp(&b_long.saturating_mul(a_short))
+    };
+    divisors.min_by(nearer).filter(|frames| {
+        let (long, short) = proportion(*frames);
+        long.saturating_mul(FARTHEST.1) <= short.saturating_mul(FARTHEST.0)
+    })
+}
+
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -183,11 +217,41 @@ mod tests {
         assert_eq!(cadence(25, 1).frames_per_segment(), 50);
         assert_eq!(cadence(24_000, 1001).frames_per_segment(), 48);
         assert_eq!(cadence(60_000, 1001).frames_per_segment(), 120);
-        assert_eq!(cadence(25, 1).frames_per_chunk(), 12);
-        assert_eq!(cadence(15, 1).frames_per_chunk(), 8);
+    }
+
+    #[test]
+    fn chunks_divide_their_segment_and_are_near_the_target() {
+        let frames = |n, d| cadence(n, d).frames_per_chunk();
+        assert_eq!((frames(25, 1), frames(50, 1), frames(15, 1)), (10, 25, 6));
+        assert_eq!((frames(24, 1), frames(24_000, 1001)), (12, 12));
+        assert_eq!((frames(30, 1), frames(30_000, 1001), frames(60_000, 1001)), (15, 15, 30));
+        // 34 frames, which nothing near divides.
+        assert_eq!(frames(17, 1), 8);
+        let of = |segment, chunk| {
+            let (segment, chunk) = (Duration::from_millis(segment), Duration::from_millis(chunk));
+            Cadence::new(FrameRate::PAL, segment, chunk).frames_per_chunk()
+        };
+        // A frame; not five, of which half the rate has 3 and 2 pictures; a segment.
+        assert_eq!((of(2000, 40), of(2000, 200), of(2000, 2000)), (1, 6, 50));
+        assert_eq!((of(400, 80), of(1000, 500)), (2, 13));
     }
 
     proptest! {
+        #[test]
+        fn a_chunk_is_part_of_a_segment(num in 1u32..240, ntsc: bool, segment in 1000u64..10_000, part in 1u64..=100) {
+            let rate = if ntsc { FrameRate::new(num * 1000, 1001) } else { FrameRate::new(num, 1) }.unwrap();
+            let chunk = Duration::from_millis((segment * part / 100).max(100));
+            let cadence = Cadence::new(rate, Duration::from_millis(segment), chunk);
+            let (chunk_frames, frames) = (cadence.frames_per_chunk(), cadence.frames_per_segment());
+            prop_assert!(chunk_frames >= 1 && chunk_frames <= frames);
+            let odd = !chunk_frames.is_multiple_of(2);
+            prop_assert!(!odd || chunk_frames == 1 || chunk_frames >= 13);
+            if frames.is_multiple_of(chunk_frames) && chunk_frames > 1 {
+                let length = cadence.time_of(u64::from(chunk_frames)).to_duration();
+                prop_assert!(length <= chunk * 3 / 2 + cadence.frame_duration() && length * 3 / 2 + cadence.frame_duration() >= chunk);
+            }
+        }
+
         #[test]
         fn a_frame_stands_in_force_at_its_own_time(k in 0u64..100_000_000, rate in 0usize..5) {
             let cadence = [cadence(25, 1), cadence(30_000, 1001), cadence(60_000, 1001), cadence(24_000, 1001), cadence(17, 1)][rate];

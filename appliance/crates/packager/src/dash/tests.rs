@@ -178,8 +178,8 @@ fn low_latency_gives_a_rule_for_all_segments() {
     let window = low();
     let mpd = read(&window);
     assert_eq!(mpd.minimumUpdatePeriod, Some(Duration::from_millis(4004)));
-    assert!(mpd.minBufferTime.unwrap() < Duration::from_secs(1));
-    let chunk = 14.0 * 1001.0 / 30_000.0;
+    assert!(mpd.minBufferTime.unwrap() <= Duration::from_millis(1001));
+    let chunk = 15.0 * 1001.0 / 30_000.0;
     for set in &mpd.periods[0].adaptations {
         for rung in 0..set.representations.len() {
             let template = template_of(set, rung);
@@ -284,7 +284,7 @@ fn a_low_latency_manifest_in_full() {
     let mut window = low();
     window.tracks.remove(1);
     let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
-<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019" type="dynamic" availabilityStartTime="2026-11-21T03:15:00.250Z" publishTime="2026-11-21T03:15:50.000Z" minimumUpdatePeriod="PT4.004S" minBufferTime="PT0.934266666S" timeShiftBufferDepth="PT60S" suggestedPresentationDelay="PT2S" maxSegmentDuration="PT2.020136054S">
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019" type="dynamic" availabilityStartTime="2026-11-21T03:15:00.250Z" publishTime="2026-11-21T03:15:50.000Z" minimumUpdatePeriod="PT4.004S" minBufferTime="PT1.001S" timeShiftBufferDepth="PT60S" suggestedPresentationDelay="PT2S" maxSegmentDuration="PT2.020136054S">
  <ProgramInformation>
   <Title>Studio A</Title>
  </ProgramInformation>
@@ -299,7 +299,7 @@ fn a_low_latency_manifest_in_full() {
    </ProducerReferenceTime>
    <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
    <Representation id="720p" bandwidth="3000000" codecs="avc1.64001f" width="1280" height="720" frameRate="30000/1001" sar="1:1">
-    <SegmentTemplate timescale="90000" initialization="20261121T031500Z/$RepresentationID$/init.mp4" media="20261121T031500Z/$RepresentationID$/$Number$.m4s" startNumber="1" duration="180180" availabilityTimeOffset="1.534" availabilityTimeComplete="false"/>
+    <SegmentTemplate timescale="90000" initialization="20261121T031500Z/$RepresentationID$/init.mp4" media="20261121T031500Z/$RepresentationID$/$Number$.m4s" startNumber="1" duration="180180" availabilityTimeOffset="1.501" availabilityTimeComplete="false"/>
    </Representation>
   </AdaptationSet>
   <AdaptationSet id="1" contentType="audio" mimeType="audio/mp4" lang="und" segmentAlignment="true" startWithSAP="1">
@@ -309,7 +309,7 @@ fn a_low_latency_manifest_in_full() {
    <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
    <Representation id="audio" bandwidth="130000" codecs="mp4a.40.2" audioSamplingRate="44100">
     <AudioChannelConfiguration schemeIdUri="urn:mpeg:mpegB:cicp:ChannelConfiguration" value="2"/>
-    <SegmentTemplate timescale="90000" initialization="20261121T031500Z/$RepresentationID$/init.mp4" media="20261121T031500Z/$RepresentationID$/$Number$.m4s" startNumber="1" duration="180180" availabilityTimeOffset="1.511" availabilityTimeComplete="false"/>
+    <SegmentTemplate timescale="90000" initialization="20261121T031500Z/$RepresentationID$/init.mp4" media="20261121T031500Z/$RepresentationID$/$Number$.m4s" startNumber="1" duration="180180" availabilityTimeOffset="1.478" availabilityTimeComplete="false"/>
    </Representation>
   </AdaptationSet>
  </Period>

@@ -219,11 +219,14 @@ pub(super) fn part_target(window: &Window, track: &WindowTrack) -> Duration {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     };
     match track.kind {
-        // A half-rate rung has at least one of its pictures in a chunk. Pictures stand on ticks, rounded down.
+        // Whole pictures: a half-rate rung's longest chunk may be half a picture longer. They stand on ticks, rounded down.
         WindowTrackKind::Video { frame_rate, .. } => {
-            let picture =
-                u64::from(frame_rate.denominator()) * 1_000_000_000 / u64::from(frame_rate.numerator());
-            whole(chunk_duration.max(Duration::from_nanos(picture)), 1, Timescale::VIDEO.get())
+            let (n, d) = (u128::from(frame_rate.numerator()), u128::from(frame_rate.denominator()));
+            let pictures = (chunk_duration.as_nanos() * n).div_ceil(d * 1_000_000_000).max(1);
+            let scale = u128::from(Timescale::VIDEO.get());
+            let ticks = (pictures * d * scale).div_ceil(n);
+            let nanos = (ticks * 1_000_000_000).div_ceil(scale);
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
         }
         WindowTrackKind::Audio { .. } => {
             let frames = AAC_FRAMES.map(|samples| whole(chunk_duration, samples, track.timescale.get()));

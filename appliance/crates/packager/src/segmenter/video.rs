@@ -91,7 +91,7 @@ impl VideoSegmenter {
     pub fn push(&mut self, picture: Picture) -> Result<Vec<Packaged>, SegmentError> {
         let place = self.place_of(&picture)?;
         let mut out = Vec::new();
-        if self.waiting.len() >= self.pictures_per_chunk() {
+        if self.is_chunk_full() {
             out.push(self.close_chunk(self.remaining())?);
         }
         self.waiting.push(Waiting { picture, bound: self.time_of(self.gapless).ticks() });
@@ -103,8 +103,7 @@ impl VideoSegmenter {
         }
         let remaining = self.remaining();
         let whole = remaining == 0;
-        let full = self.waiting.len() >= self.pictures_per_chunk();
-        if whole || full && !self.reordered {
+        if whole || self.is_chunk_full() && !self.reordered {
             out.push(self.close_chunk(remaining)?);
         }
         if whole {
@@ -233,8 +232,11 @@ impl VideoSegmenter {
         (u64::from(frames) / self.step).max(1)
     }
 
-    fn pictures_per_chunk(&self) -> usize {
-        usize::try_from(self.pictures_in(self.cadence.frames_per_chunk())).unwrap_or(usize::MAX)
+    /// Whether the next picture begins another chunk. Where chunks are an odd number of frames, those of half the rate
+    /// have a picture more and a picture less in turn.
+    fn is_chunk_full(&self) -> bool {
+        let chunk_of = |pictures: u64| pictures * self.step / u64::from(self.cadence.frames_per_chunk());
+        !self.waiting.is_empty() && chunk_of(self.pictures) > chunk_of(self.pictures.saturating_sub(1))
     }
 }
 

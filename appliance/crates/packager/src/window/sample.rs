@@ -8,10 +8,10 @@ use media::{Cadence, FrameRate, SegmentNumber, Size, Timescale};
 use super::{Latency, LiveEdge, Window, WindowSegment, WindowTrack, WindowTrackKind};
 use crate::segmenter::AudioGrid;
 
-/// Segments of 60 frames at 29.97, and chunks of 14.
+/// Segments of 60 frames at 29.97, and chunks of 15.
 pub(crate) fn cadence() -> Cadence {
     let rate = FrameRate::new(30_000, 1001).unwrap();
-    Cadence::new(rate, Duration::from_secs(2), Duration::from_millis(480))
+    Cadence::new(rate, Duration::from_secs(2), Duration::from_millis(500))
 }
 
 /// Two rungs at 29.97 and 14.985 and stereo at 44.1 kHz, with segments `from..to`.

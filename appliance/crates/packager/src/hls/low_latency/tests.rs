@@ -71,20 +71,19 @@ fn a_media_playlist_in_full() {
     let expected = "#EXTM3U
 #EXT-X-VERSION:9
 #EXT-X-TARGETDURATION:2
-#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,HOLD-BACK=6,PART-HOLD-BACK=1.532867
-#EXT-X-PART-INF:PART-TARGET=0.467134
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,HOLD-BACK=6,PART-HOLD-BACK=1.601601
+#EXT-X-PART-INF:PART-TARGET=0.5005
 #EXT-X-MEDIA-SEQUENCE:5
 #EXT-X-MAP:URI=\"../20261121T031500Z/720p/init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:15:08.258Z
-#EXT-X-PART:DURATION=0.467133,URI=\"../20261121T031500Z/720p/5.0.m4s\",INDEPENDENT=YES
-#EXT-X-PART:DURATION=0.467133,URI=\"../20261121T031500Z/720p/5.1.m4s\"
-#EXT-X-PART:DURATION=0.467133,URI=\"../20261121T031500Z/720p/5.2.m4s\"
-#EXT-X-PART:DURATION=0.467133,URI=\"../20261121T031500Z/720p/5.3.m4s\"
-#EXT-X-PART:DURATION=0.133466,URI=\"../20261121T031500Z/720p/5.4.m4s\"
+#EXT-X-PART:DURATION=0.500500,URI=\"../20261121T031500Z/720p/5.0.m4s\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.500500,URI=\"../20261121T031500Z/720p/5.1.m4s\"
+#EXT-X-PART:DURATION=0.500500,URI=\"../20261121T031500Z/720p/5.2.m4s\"
+#EXT-X-PART:DURATION=0.500500,URI=\"../20261121T031500Z/720p/5.3.m4s\"
 #EXTINF:2.002000,
 ../20261121T031500Z/720p/5.m4s
-#EXT-X-PART:DURATION=0.467133,URI=\"../20261121T031500Z/720p/6.0.m4s\",INDEPENDENT=YES
-#EXT-X-PART:DURATION=0.467133,URI=\"../20261121T031500Z/720p/6.1.m4s\"
+#EXT-X-PART:DURATION=0.500500,URI=\"../20261121T031500Z/720p/6.0.m4s\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.500500,URI=\"../20261121T031500Z/720p/6.1.m4s\"
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"../20261121T031500Z/720p/6.2.m4s\"
 #EXT-X-RENDITION-REPORT:URI=\"../480p/index.m3u8\",LAST-MSN=6,LAST-PART=1
 #EXT-X-RENDITION-REPORT:URI=\"../audio/index.m3u8\",LAST-MSN=6,LAST-PART=1
@@ -179,7 +178,7 @@ fn all_playlists_agree_and_obey() {
         }
     }
     let sound = seconds_of(&texts[2], "#EXT-X-PART-INF:", "PART-TARGET");
-    assert!((sound - 21.0 * 1024.0 / 44_100.0).abs() < 1e-3, "whole AAC frames: {sound}");
+    assert!((sound - 22.0 * 1024.0 / 44_100.0).abs() < 1e-3, "whole AAC frames: {sound}");
 }
 
 #[test]
@@ -211,12 +210,12 @@ fn the_first_segment_is_listed_by_its_parts() {
 
 #[test]
 fn a_hint_after_the_last_part_is_for_the_next_segment() {
-    // All of segment 6 is there, 4 chunks of 14 frames and one of 4, but nobody has said that it is whole.
+    // All of segment 6 is there, 4 chunks of 15 frames, but nobody has said that it is whole.
     for track in 0..3 {
-        let text = media(&low(5, 6, 5), track).unwrap();
-        assert!(attribute(&text, "#EXT-X-PRELOAD-HINT:", "URI").unwrap().ends_with("/7.0.m4s"), "{text}");
         let text = media(&low(5, 6, 4), track).unwrap();
-        assert!(attribute(&text, "#EXT-X-PRELOAD-HINT:", "URI").unwrap().ends_with("/6.4.m4s"), "{text}");
+        assert!(attribute(&text, "#EXT-X-PRELOAD-HINT:", "URI").unwrap().ends_with("/7.0.m4s"), "{text}");
+        let text = media(&low(5, 6, 3), track).unwrap();
+        assert!(attribute(&text, "#EXT-X-PRELOAD-HINT:", "URI").unwrap().ends_with("/6.3.m4s"), "{text}");
     }
 }
 
@@ -279,7 +278,7 @@ fn directives_are_read() {
 
 #[test]
 fn an_answer_waits_for_what_is_asked_for() {
-    // Segments 5 to 8 are whole, of 9 there are parts 0 to 2; segments have parts 0 to 4.
+    // Segments 5 to 8 are whole, of 9 there are parts 0 to 2; segments have parts 0 to 3.
     let window = low(5, 9, 3);
     let ask = |msn, part: Option<u32>| {
         let reload = Reload { msn: Some(SegmentNumber(msn)), part, skip: Skip::No };
@@ -292,18 +291,18 @@ fn an_answer_waits_for_what_is_asked_for() {
     for (msn, part, expected) in [
         (0, None, "ready"),
         (8, None, "ready"),
-        (8, Some(4), "ready"),
+        (8, Some(3), "ready"),
         (9, Some(2), "ready"),
         // Past the last part of a whole segment is the first part of the next.
-        (8, Some(5), "ready"),
+        (8, Some(4), "ready"),
         (7, Some(99), "ready"),
         (9, None, "wait"),
         (9, Some(3), "wait"),
         (10, Some(0), "wait"),
         (10, None, "wait"),
-        // Three seconds are six parts of 467 ms.
-        (9, Some(8), "wait"),
-        (9, Some(9), "refused"),
+        // Three seconds are five parts of 500.5 ms.
+        (9, Some(7), "wait"),
+        (9, Some(8), "refused"),
         (11, None, "refused"),
         (u64::MAX, Some(u32::MAX), "refused"),
     ] {
