@@ -126,9 +126,9 @@ fn words_and_wire_formats_stay_apart() {
 fn nothing_shipped_depends_on_tests_or_benches() {
     let graph = Graph::read();
     let members = graph.members();
-    let (tools, shipped): (Vec<&str>, Vec<&str>) = members.iter().partition(|name| {
-        ["test-support", "hwtests", "benches"].contains(*name) || name.starts_with("sim-")
-    });
+    let (tools, shipped): (Vec<&str>, Vec<&str>) = members
+        .iter()
+        .partition(|name| ["test-support", "hwtests", "benches"].contains(*name) || name.starts_with("sim-"));
     for member in shipped {
         for tool in &tools {
             graph.assert_apart(member, tool);
