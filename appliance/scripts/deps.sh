@@ -17,15 +17,16 @@ imageio_ffmpeg=0.8.1
 say() { echo "deps: $*"; }
 die() { echo "deps: $*" >&2; exit 1; }
 
-# The C libraries that crates link, with a C compiler, and clang's library for the crate that reads FFmpeg's headers.
+# The C libraries that crates link, with a C compiler, and clang's library for the crates that read C headers: FFmpeg's,
+# and, for the simulated VA-API driver, libva's, x264's and x265's.
 build_packages="build-essential pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavfilter-dev
-  libavutil-dev libswscale-dev libswresample-dev libx264-dev"
+  libavutil-dev libswscale-dev libswresample-dev libx264-dev libx265-dev libva-dev"
 # A publisher with a drawn clock, a certificate, a look at who holds a port.
 demo_packages="ffmpeg openssl curl fonts-dejavu-core iproute2 procps ca-certificates"
 # Independent clients: GStreamer publishes, Chromium plays. Python carries one more ffmpeg. Headers that bindings are
 # checked against.
 test_packages="chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking libffmpeg-nvenc-dev"
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking libffmpeg-nvenc-dev vainfo"
 
 case "$purpose" in
   build) wanted="$build_packages" ;;

@@ -2,15 +2,20 @@
 # Builds the simulated drivers and puts them where loaders find them:
 #
 #   target/sims/nvidia/  libcuda.so.1, libnvidia-encode.so.1, libnvcuvid.so.1, libnvidia-ml.so.1
+#   target/sims/vaapi/   sim_drv_video.so, and libsim_drm.so, to be preloaded, which lets /dev/null pass as its node
 #   target/sims/         sim-report
 #
 # Use: LD_LIBRARY_PATH=target/sims/nvidia RUNGD_SIM_PLAN=plan.toml ffmpeg ... -c:v h264_nvenc ...
+#      LIBVA_DRIVERS_PATH=target/sims/vaapi LIBVA_DRIVER_NAME=sim LD_PRELOAD=target/sims/vaapi/libsim_drm.so \
+#        RUNGD_SIM_PLAN=plan.toml ffmpeg -vaapi_device /dev/null ... -c:v h264_vaapi ...
 # CARGO_TARGET_DIR says where cargo builds, not where the drivers are put.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # package  library as cargo names it  folder/name as loaders know it
 drivers="
+sim-va libsim_va.so vaapi/sim_drv_video.so
+sim-drm libsim_drm.so vaapi/libsim_drm.so
 "
 
 packages="-p sim-state"

@@ -1,7 +1,8 @@
 //! What the simulated drivers share, between libraries and between processes.
 //!
 //! - [`plan`]: which devices there are, how fast, and what is to go wrong on them. A TOML file, named by the environment
-//!   variable [`PLAN_VARIABLE`]; without it there is one device like an L4, sound and infinitely fast.
+//!   variable [`PLAN_VARIABLE`]; without it there are a device like an L4 and one
+//!   of Intel's, sound and as fast as the software inside.
 //! - [`State`]: a file mapped by every process that loaded a driver, as the hardware is one thing that all processes
 //!   see: sessions, memory, the engines' time, counters, and the violations of the driver's rules.
 //! - [`Report`]: the state as plain data, for tests and for the program `sim-report`.

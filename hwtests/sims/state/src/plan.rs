@@ -148,6 +148,8 @@ pub enum CapStatus {
 /// One device.
 #[derive(Clone, Debug)]
 pub struct Device {
+    /// What the plan began from: entry points and rate controls of VA-API devices follow from it.
+    pub model: Model,
     /// Whose it is.
     pub kind: Kind,
     /// Its name; it begins with "Simulated".
@@ -178,6 +180,8 @@ pub struct Device {
     pub session_cap: Option<u32>,
     /// How the cap is told.
     pub cap_status: CapStatus,
+    /// Whether Intel's HuC firmware is loaded, without which low-power encoders of older GPUs control no rate.
+    pub huc: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
@@ -298,7 +302,7 @@ impl From<EngineName> for Engine {
 }
 
 impl Default for Plan {
-    /// One device like an L4, sound and as fast as the software inside; the state is the user's, in `/dev/shm`.
+    /// A device like an L4 and one of Intel's, sound and as fast as the software inside; the state is the user's, in `/dev/shm`.
     fn default() -> Self {
         // SAFETY: geteuid(2) cannot fail.
         let user = unsafe { libc::geteuid() };
@@ -307,7 +311,7 @@ impl Default for Plan {
             driver: Driver::newest(),
             pictures: Pictures::Real,
             trace: false,
-            devices: vec![Model::L4.device()],
+            devices: vec![Model::L4.device(), Model::Intel.device()],
         }
     }
 }
@@ -406,6 +410,7 @@ struct WrittenDevice {
     open_delay_ms: Option<u64>,
     session_cap: Option<u32>,
     cap_status: Option<CapStatus>,
+    huc: Option<bool>,
     #[serde(default)]
     fault: Vec<Fault>,
 }
@@ -443,6 +448,7 @@ impl WrittenDevice {
         set(&mut device.open_delay_ms, self.open_delay_ms);
         device.session_cap = self.session_cap.or(device.session_cap);
         set(&mut device.cap_status, self.cap_status);
+        set(&mut device.huc, self.huc);
         device.faults = self.fault;
         let most_units = u64::try_from(MAX_UNITS).unwrap_or(u64::MAX);
         for (what, engine) in [("encode_units", Engine::Encode), ("decode_units", Engine::Decode)] {

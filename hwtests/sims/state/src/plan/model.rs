@@ -17,8 +17,10 @@ pub enum Model {
     Geforce,
     /// NVIDIA H200: seven NVDEC and no NVENC.
     H200,
-    /// An Intel GPU with H.264, HEVC and AV1, as the iHD driver shows it.
+    /// An Intel Arc, with H.264, HEVC and AV1, as the iHD driver shows it: low-power encoders only.
     Intel,
+    /// An Intel UHD 630: no AV1, full encoders, and a low-power one for H.264.
+    IntelUhd,
     /// An AMD GPU with H.264 and HEVC, as Mesa's driver shows it.
     Amd,
 }
@@ -31,12 +33,13 @@ impl Model {
             Self::T4 => (Kind::Nvidia, "Tesla T4", 15, [1, 2, 1]),
             Self::Geforce => (Kind::Nvidia, "NVIDIA GeForce RTX 4060", 8, [1, 1, 1]),
             Self::H200 => (Kind::Nvidia, "NVIDIA H200", 139, [1, 7, 1]),
-            Self::Intel => (Kind::Intel, "Intel GPU", 8, [2, 2, 2]),
-            Self::Amd => (Kind::Amd, "AMD GPU", 8, [1, 1, 1]),
+            Self::Intel => (Kind::Intel, "Intel Arc A380", 6, [2, 2, 2]),
+            Self::IntelUhd => (Kind::Intel, "Intel UHD Graphics 630", 4, [1, 1, 1]),
+            Self::Amd => (Kind::Amd, "AMD Radeon RX 6600", 8, [1, 1, 1]),
         };
         let (encode, decode) = match self {
             Self::L4 | Self::Geforce | Self::Intel => (vec![H264, Hevc, Av1], vec![H264, Hevc, Av1]),
-            Self::T4 | Self::Amd => (vec![H264, Hevc], vec![H264, Hevc]),
+            Self::T4 | Self::IntelUhd | Self::Amd => (vec![H264, Hevc], vec![H264, Hevc]),
             Self::H200 => (vec![], vec![H264, Hevc, Av1]),
         };
         let not_h264 = |codecs: &[Codec]| codecs.iter().copied().filter(|codec| *codec != H264).collect();
@@ -45,6 +48,7 @@ impl Model {
             _ => vec![H264, Hevc],
         };
         Device {
+            model: self,
             kind,
             name: format!("Simulated {name}"),
             memory_bytes: gib << 30,
@@ -60,6 +64,7 @@ impl Model {
             open_delay_ms: 0,
             session_cap: (self == Self::Geforce).then_some(8),
             cap_status: CapStatus::IncompatibleClientKey,
+            huc: true,
             faults: Vec::new(),
         }
     }

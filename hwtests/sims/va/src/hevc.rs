@@ -1,0 +1,1 @@
+//! HEVC's parameter sets and slice headers. Not written yet.
