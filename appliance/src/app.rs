@@ -16,11 +16,13 @@ use tracing::{error, info, warn};
 
 use crate::config::runtime::RuntimeFileError;
 use crate::config::{Config, RuntimeFile};
+use crate::devices::Devices;
 use crate::feed::{self, Feeds};
 use crate::ingest;
 use crate::serve::{self, Check, Readiness};
 use crate::store::{Store, StoreError};
 use crate::supervisor;
+use crate::telemetry::chain;
 use crate::tls::{Certificate, TlsError};
 use crate::{clock, config, telemetry};
 
@@ -135,6 +137,8 @@ impl Daemon {
             store.close_interrupted(interrupted.feed.as_str(), interrupted.last_end_unix_millis());
         }
 
+        // Drivers take their time, and hung ones more: listening does not wait for them.
+        let devices = Devices::look(config.worker.clone(), config.devices.clone());
         let mut certificates = Vec::new();
         let rtmps = tls(config.ingest.tls.as_ref(), &[], &mut certificates)?;
         let https = tls(config.http.tls.as_ref(), serve::listener::ALPN, &mut certificates)?;
@@ -153,6 +157,7 @@ impl Daemon {
         let parts = feed::task::Parts {
             store: store.clone(),
             worker: config.worker.clone(),
+            devices: devices.clone(),
             limits: config.ingest.limits.clone(),
             metrics: feed::metrics::Metrics::register(&registry).map_err(AppError::Metrics)?,
             worker_metrics: supervisor::metrics::Metrics::register(&registry).map_err(AppError::Metrics)?,
@@ -303,16 +308,4 @@ fn tls(
     let config = certificate.server_config(alpn).map_err(AppError::Tls)?;
     certificates.push(certificate);
     Ok(Some(config))
-}
-
-/// An error with its sources, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@
 //! | 2 | the configuration or the command line is at fault; nothing was started or changed |
 
 mod check;
+mod devices;
 mod keys;
 mod status;
 
@@ -23,6 +24,7 @@ use crate::config::key::StreamKeyError;
 use crate::config::{Config, ConfigFaults};
 use crate::telemetry::{self, TelemetryError};
 
+pub use devices::DevicesError;
 pub use status::StatusError;
 
 /// The command line.
@@ -48,6 +50,10 @@ enum Command {
     CheckConfig(ConfigArgument),
     /// Show the feeds of the running appliance and what goes out of them
     Status(status::Arguments),
+    /// List the devices of this machine, and why one cannot be used
+    Devices(devices::DevicesArguments),
+    /// Measure how fast the devices are, and keep the result
+    Calibrate(devices::CalibrateArguments),
     /// Make a stream key for an encoder, and the line that lets it in
     Keys(keys::Arguments),
 }
@@ -78,6 +84,9 @@ pub enum CliError {
     /// The running daemon could not be asked.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// Devices could not be measured.
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
     /// A stream key is refused.
     #[error("no usable stream key")]
     Key(#[from] StreamKeyError),
@@ -93,7 +102,12 @@ impl CliError {
         ExitCode::from(match self {
             Self::Config(_) | Self::Key(_) => 2,
             // A configuration that check-config takes cannot lead here but by a slip of ours.
-            Self::Telemetry(_) | Self::Runtime(_) | Self::Serve(_) | Self::Status(_) | Self::Stream(_) => 1,
+            Self::Telemetry(_)
+            | Self::Runtime(_)
+            | Self::Serve(_)
+            | Self::Status(_)
+            | Self::Devices(_)
+            | Self::Stream(_) => 1,
         })
     }
 }
@@ -107,6 +121,8 @@ pub fn run() -> Result<(), CliError> {
         Command::Serve(ConfigArgument { config }) => serve(config),
         Command::CheckConfig(ConfigArgument { config }) => check::run(&config),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Devices(arguments) => devices::list(&arguments),
+        Command::Calibrate(arguments) => devices::calibrate(&arguments),
         Command::Keys(arguments) => keys::run(arguments),
     }
 }

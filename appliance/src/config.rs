@@ -4,6 +4,7 @@
 //! defaults and its faults are in [`file`]; how a changed file is taken over while running in [`change`].
 
 pub mod change;
+mod devices;
 pub mod fault;
 mod feeds;
 pub mod file;
@@ -13,11 +14,13 @@ pub(crate) mod quantity;
 pub mod runtime;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use media::{FrameRate, Ladder};
+use worker_protocol::{DeviceId, EngineKind};
 
 pub use change::{ConfigChange, FeedChange, reload};
 pub use fault::{ConfigFaults, Fault};
@@ -38,6 +41,8 @@ pub struct Config {
     pub http: Http,
     /// How workers are run.
     pub worker: Worker,
+    /// What they may run on.
+    pub devices: Devices,
     /// What is kept on disk.
     pub archive: Archive,
     /// The feeds, by name in order.
@@ -140,6 +145,29 @@ pub struct Worker {
     pub hang_timeout: Duration,
     /// Longest time for putting out what is left when a feed ends.
     pub finish_timeout: Duration,
+    /// The whole environment of workers: what drivers read from theirs, such as `LIBVA_DRIVER_NAME`.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// What workers may run on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// The render nodes that VA-API is looked for on; all of the machine's where there are none here.
+    pub render_nodes: Vec<PathBuf>,
+    /// Whether a device that calls itself simulated is used like a real one.
+    pub allow_simulated: bool,
+}
+
+/// The device that a feed is transcoded on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DeviceWish {
+    /// The least busy of those with an encoder of their own, the CPU where there are none.
+    #[default]
+    Auto,
+    /// The least busy one of this engine.
+    Engine(EngineKind),
+    /// This one.
+    Device(DeviceId),
 }
 
 /// What is kept on disk.
@@ -190,6 +218,8 @@ pub struct Feed {
     /// The operator's picture for the slate, read anew for each presentation: PNG or JPEG of up to 16 MB when the
     /// configuration was read. The built-in card where none, or where the file holds no picture.
     pub slate: Option<PathBuf>,
+    /// What it is transcoded on.
+    pub device: DeviceWish,
 }
 
 /// What a publisher may do whose feed is on air with the same key.

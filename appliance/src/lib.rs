@@ -10,6 +10,7 @@
 //! - [`config`]: one TOML file, read whole, every fault reported at once; [`cli`]: the commands.
 //! - [`app`]: puts the parts together, and takes them apart in order.
 //! - [`ingest`]: sockets, TLS, deadlines; drives the sans-IO `rtmp` crate; admits publishers.
+//! - [`devices`]: what this machine has to transcode on, and which of it a feed gets.
 //! - [`feed`]: one task a feed: the presentation's timeline, its grid, its tracks; the state machine is pure.
 //! - [`supervisor`]: spawns workers and speaks `worker-protocol` with them.
 //! - [`store`]: segments: the live window in memory, the archive behind it, the catalogue.
@@ -25,6 +26,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod devices;
 pub mod feed;
 pub mod ingest;
 pub mod serve;

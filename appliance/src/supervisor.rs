@@ -1,4 +1,4 @@
-//! Workers: one process a feed, spawned with one socket and an empty environment.
+//! Workers: one process a feed, spawned with one socket and no environment but what the operator gives it.
 //!
 //! [`link`] carries the messages of one worker; this file starts it, watches its deadlines and tells why it ended. What
 //! to do about an end is the feed's business.
@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
-use worker_protocol::{FromWorker, ToWorker, VERSION};
+use worker_protocol::{DeviceId, FromWorker, ToWorker, VERSION};
 
 use crate::clock;
 use crate::config;
@@ -198,17 +198,24 @@ impl Worker {
     }
 }
 
-/// Starts a worker for `feed`. It stays inert until it gets [`ToWorker::Start`].
+/// Starts a worker for `feed` on `device`. It stays inert until it gets [`ToWorker::Start`].
 ///
 /// # Errors
 /// Where no process can be made; later failures come as [`WorkerEvent::Ended`].
-pub fn spawn(config: &config::Worker, feed: &str, metrics: &Metrics) -> Result<Worker, SpawnError> {
+pub fn spawn(
+    config: &config::Worker,
+    device: &DeviceId,
+    feed: &str,
+    metrics: &Metrics,
+) -> Result<Worker, SpawnError> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Socket)?;
     ours.set_nonblocking(true).map_err(SpawnError::Socket)?;
     let socket = UnixStream::from_std(ours).map_err(SpawnError::Socket)?;
     let mut child = Command::new(&config.program)
         .arg("run")
+        .arg(format!("--device={device}"))
         .env_clear()
+        .envs(&config.environment)
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
@@ -224,7 +231,7 @@ pub fn spawn(config: &config::Worker, feed: &str, metrics: &Metrics) -> Result<W
     }
     let (to, outgoing) = mpsc::channel(REPLAY_TO_WORKER + ROOM_FOR_CONTROL);
     let (events, from) = mpsc::channel(QUEUE_FROM_WORKER);
-    info!(feed, pid, "worker started");
+    info!(feed, pid, %device, "worker started");
     metrics.started.inc();
     let watched = Watched { config: config.clone(), feed: feed.to_owned(), pid, metrics: metrics.clone() };
     let link = Arc::new(link::Link::new(clock::now()));

@@ -5,6 +5,7 @@
 
 mod limit;
 
+use std::error::Error;
 use std::io::IsTerminal;
 
 use prometheus::process_collector::ProcessCollector;
@@ -16,6 +17,19 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use crate::config::{Log, LogFormat};
 
 pub use limit::{LogLimit, RateLimited};
+
+/// An error with all that caused it, on one line, as log lines have it.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
 
 /// Why logs or metrics could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -187,6 +187,24 @@ fn the_worker_must_be_there_and_run() {
 }
 
 #[test]
+fn devices_and_what_drivers_are_told() {
+    let feed =
+        |device: &str| format!("[feed.a]\nkeys = [\"{}\"]\ndevice = \"{device}\"\n", hash("first-key"));
+    assert_one(&feed("gpu"), &["feed.a.device = \"gpu\"", "is not auto, the name of an engine"]);
+    assert_one(&feed("vaapi:"), &["is not auto"]);
+    assert_one(
+        "[devices]\nrender_nodes = [\"renderD128\"]\n",
+        &["devices.render_nodes[0]", "is no absolute path"],
+    );
+    assert_one("[devices]\nallow_simulated = 1\n", &["is an integer"]);
+    assert_one(
+        "[worker]\nenvironment = { path = \"/\" }\n",
+        &["worker.environment", "names are of A-Z 0-9 _"],
+    );
+    assert_one("[worker]\nenvironment = { PATH = 1 }\n", &["has for PATH an integer, not a string"]);
+}
+
+#[test]
 fn ladders_by_name_and_written_out() {
     let rung = "{ name = \"r\", size = \"640x360\", bit_rate = \"1M\" }";
     let feed = |ladder: &str| format!("[feed.a]\nkeys = [\"{}\"]\nladder = {ladder}\n", hash("first-key"));

@@ -15,7 +15,7 @@ use media::{Cadence, FrameRate, Latency, Rung, Size};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use prometheus::Registry;
-use worker_protocol::{FromWorker, Job, RungJob, ToWorker};
+use worker_protocol::{DeviceId, FromWorker, Job, RungJob, ToWorker};
 
 /// Longest wait for anything that has to happen, on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -41,12 +41,13 @@ impl Stage {
             start_timeout: DEADLINE,
             hang_timeout: DEADLINE,
             finish_timeout: DEADLINE,
+            environment: std::collections::BTreeMap::new(),
         };
         Self { config, metrics: Metrics::register(&Registry::new()).unwrap() }
     }
 
     fn spawn(&self) -> Worker {
-        spawn(&self.config, "studio-a", &self.metrics).unwrap()
+        spawn(&self.config, &DeviceId::software(), "studio-a", &self.metrics).unwrap()
     }
 
     /// A worker that has its job and has put out its first picture.

@@ -6,4 +6,3 @@ pub(crate) mod cuda;
 pub(crate) mod cuvid;
 pub(crate) mod kernels;
 pub(crate) mod nvenc;
-mod raw;

@@ -77,6 +77,22 @@ impl Node {
         Ok(nodes.into_iter().map(|(_, node)| node).collect())
     }
 
+    /// The node at `path`, with what the kernel says of it below `root` where it is one of `root`'s own.
+    #[must_use]
+    pub fn at(root: &Path, path: &Path) -> Self {
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with("renderD"));
+        match name {
+            Some(name) if path.parent() == Some(&root.join("dev/dri")) => Self::read(root, name),
+            _ => Self {
+                path: path.to_owned(),
+                kernel_driver: None,
+                pci_address: None,
+                pci_id: None,
+                numa_node: None,
+            },
+        }
+    }
+
     fn read(root: &Path, name: &str) -> Self {
         let device = root.join("sys/class/drm").join(name).join("device");
         let text = |file: &str| fs::read_to_string(device.join(file)).ok().map(|t| t.trim().to_owned());

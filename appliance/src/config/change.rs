@@ -61,6 +61,7 @@ impl ConfigChange {
                 ("ingest.refusals_per_minute", was.refusals_per_minute != is.refusals_per_minute),
                 ("ingest.limits", was.limits != is.limits),
                 ("worker", old.worker != new.worker),
+                ("devices", old.devices != new.devices),
                 ("archive", old.archive != new.archive),
                 ("state_dir", old.state_dir != new.state_dir),
                 ("log", old.log != new.log),
@@ -97,7 +98,8 @@ impl FeedChange {
                 || old.latency != new.latency
                 || old.target_latency != new.target_latency
                 || old.grace != new.grace
-                || old.slate != new.slate,
+                || old.slate != new.slate
+                || old.device != new.device,
         };
         (change.keys || change.precedence || change.title || change.presentation).then_some(change)
     }

@@ -11,7 +11,7 @@ use media::{Cadence, FrameRate, Ladder};
 use super::key::KeyHash;
 use super::quantity::{choice, duration, frame_rate, text, written};
 use super::tree::{Broken, Section, Value};
-use super::{BackupReturn, Feed, Latency, Takeover, ladders};
+use super::{BackupReturn, Feed, Latency, Takeover, devices, ladders};
 
 /// Most feeds of one appliance: twice what the largest box encodes.
 const MAX_FEEDS: usize = 64;
@@ -152,6 +152,7 @@ fn feed(
     let (window, memory) = depth(section, segment_duration, archived);
     let grace = grace(section, window, archived);
     let slate = slate(section);
+    let device = section.get("device", devices::wish);
     if let Some(rate) = frame_rate.filter(|_| section.sound(&["segment", "chunk"])) {
         let real = Cadence::new(rate, segment_duration, chunk_duration).segment_duration().to_duration();
         if real > segment_duration * 3 / 2 {
@@ -182,6 +183,7 @@ fn feed(
         target_latency,
         grace,
         slate,
+        device: device.unwrap_or_default(),
     })
 }
 

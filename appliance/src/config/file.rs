@@ -24,7 +24,7 @@ use super::quantity::{
 };
 use super::tree::{Section, Source, Walk};
 use super::{Archive, Config, Http, Ingest, Log, LogFormat, SourceLimits, TlsFiles, Worker};
-use super::{feeds, ladders};
+use super::{devices, feeds, ladders};
 
 /// Where the configuration lies where nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/rungd/rungd.toml";
@@ -166,6 +166,7 @@ fn read(sources: &[Source], running: Option<&Config>) -> Result<Config, ConfigFa
     ingest_section.finish();
     http_section.finish();
     let worker = worker(top.section("worker"));
+    let devices = devices::read(top.section("devices"));
     let archive = archive(top.section("archive"));
     let in_use = running.is_some_and(|running| running.archive.enabled && running.state_dir == state_dir);
     if archive.enabled
@@ -179,7 +180,7 @@ fn read(sources: &[Source], running: Option<&Config>) -> Result<Config, ConfigFa
     let feeds = feeds::read_all(&mut top, &ladders, archive.enabled);
     top.finish();
     walk.faults()?;
-    Ok(Config { state_dir, log, ingest, http, worker, archive, feeds, warnings: walk.warnings() })
+    Ok(Config { state_dir, log, ingest, http, worker, devices, archive, feeds, warnings: walk.warnings() })
 }
 
 fn log(mut section: Section<'_>) -> Log {
@@ -303,6 +304,7 @@ fn worker(mut section: Section<'_>) -> Worker {
         // hang is for the new worker to start and to be fed the group of pictures kept.
         hang_timeout: seconds(&mut section, "hang_timeout", 1, 300, 4),
         finish_timeout: seconds(&mut section, "finish_timeout", 1, 300, 10),
+        environment: devices::environment(&mut section),
     };
     section.finish();
     worker

@@ -123,4 +123,6 @@ pub struct WorkerStatus {
     pub pid: u32,
     /// What it is built of.
     pub build: String,
+    /// What it runs on, as `rungd devices` names it.
+    pub device: String,
 }

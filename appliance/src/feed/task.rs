@@ -14,6 +14,7 @@ use worker_protocol::ToWorker;
 
 use crate::clock;
 use crate::config;
+use crate::devices::{Devices, Share};
 use crate::feed::presentation::{Action, Opening, Presentation, SourceId};
 use crate::feed::publishers::Publishers;
 use crate::feed::source::Input;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub store: Store,
     /// How workers are run.
     pub worker: config::Worker,
+    /// What they run on.
+    pub devices: Devices,
     /// What a source may be.
     pub limits: config::SourceLimits,
     /// Counters of feeds.
@@ -79,6 +82,11 @@ pub fn idle_status(config: &config::Feed) -> FeedStatus {
 
 impl Task {
     pub(super) async fn run(mut self) {
+        // A publisher that comes sooner waits in its claim.
+        tokio::select! {
+            () = self.parts.devices.ready() => {}
+            _ = self.stopping.wait_for(|stop| *stop) => {}
+        }
         loop {
             let publisher = tokio::select! {
                 joined = self.feed.next_publisher() => Some(joined),
@@ -95,6 +103,7 @@ impl Task {
                 publishers: Publishers::default(),
                 id: None,
                 worker: None,
+                device: None,
                 worker_build: String::new(),
                 recording: None,
                 slate: read_slate(&config).await,
@@ -128,6 +137,8 @@ struct Programme {
     publishers: Publishers,
     id: Option<String>,
     worker: Option<Worker>,
+    /// What the programme is transcoded on: the same from its first worker to its last.
+    device: Option<Share>,
     worker_build: String,
     recording: Option<store::Presentation>,
     /// The operator's picture for the slate; empty without one.
@@ -265,7 +276,17 @@ impl Programme {
     }
 
     fn start_worker(&mut self, job: worker_protocol::Job) {
-        match supervisor::spawn(&self.parts.worker, &self.config.name, &self.parts.worker_metrics) {
+        let device = match self.device.take() {
+            Some(device) => device,
+            None => match self.parts.devices.take(&self.config.device, load(&job)) {
+                Ok(device) => device,
+                Err(fault) => return self.fail(&fault),
+            },
+        };
+        let metrics = &self.parts.worker_metrics;
+        let spawned = supervisor::spawn(&self.parts.worker, device.id(), &self.config.name, metrics);
+        self.device = Some(device);
+        match spawned {
             Ok(worker) => {
                 self.worker = Some(worker);
                 self.shedding = false;
@@ -379,10 +400,11 @@ impl Programme {
             state,
             presentation: self.id.clone(),
             publisher: self.publishers.who(self.presentation.source_on_air()).cloned(),
-            worker: self
-                .worker
-                .as_ref()
-                .map(|worker| WorkerStatus { pid: worker.pid(), build: self.worker_build.clone() }),
+            worker: self.worker.as_ref().map(|worker| WorkerStatus {
+                pid: worker.pid(),
+                build: self.worker_build.clone(),
+                device: self.device.as_ref().map(|device| device.id().to_string()).unwrap_or_default(),
+            }),
             problem: self.problem(),
             ..idle_status(&self.config)
         };
@@ -393,6 +415,12 @@ impl Programme {
         self.parts.metrics.show(&self.feed.status.load(), &status);
         self.feed.status.store(Arc::new(status));
     }
+}
+
+/// Luma samples a second of all rungs.
+fn load(job: &worker_protocol::Job) -> u64 {
+    let grid = job.cadence.frame_rate();
+    job.rungs.iter().map(|rung| rung.rung.samples_per_second(grid)).fold(0, u64::saturating_add)
 }
 
 /// The operator's picture, as it is now. One that cannot be read does not keep a feed from the air.

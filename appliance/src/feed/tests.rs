@@ -11,6 +11,7 @@ use prometheus::Registry;
 use super::*;
 use crate::clock;
 use crate::config;
+use crate::devices::{self, Devices};
 use crate::feed::source::Input;
 use crate::feed::status::FeedState;
 use crate::store::Store;
@@ -50,6 +51,7 @@ impl Stage {
         let parts = task::Parts {
             store: Store::open(&config.archive, &config.state_dir, &registry).unwrap(),
             worker: config.worker.clone(),
+            devices: Devices::known(devices::choice::tests::inventory(&["software"])),
             limits: config.ingest.limits.clone(),
             metrics: metrics::Metrics::register(&registry).unwrap(),
             worker_metrics: supervisor::metrics::Metrics::register(&registry).unwrap(),

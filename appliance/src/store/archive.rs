@@ -32,6 +32,7 @@ use super::metrics::Metrics;
 use super::name::{FeedName, InvalidName, PresentationId, TrackName};
 use super::segment::Segment;
 use crate::clock;
+use crate::telemetry::chain;
 
 pub(super) use self::recovery::recover;
 pub(super) use self::retention::Retention;
@@ -248,16 +249,4 @@ impl Archive {
         }
         self.shared.changed.notify_all();
     }
-}
-
-/// An error with what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

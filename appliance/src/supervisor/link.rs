@@ -245,6 +245,7 @@ mod tests {
             start_timeout: Duration::from_secs(5),
             hang_timeout: Duration::from_secs(10),
             finish_timeout: Duration::from_secs(3),
+            environment: std::collections::BTreeMap::new(),
         }
     }
 

@@ -39,12 +39,13 @@ impl Stage {
             start_timeout: DEADLINE,
             hang_timeout: DEADLINE,
             finish_timeout: DEADLINE,
+            environment: std::collections::BTreeMap::new(),
         };
         Self { folder, config, metrics: Metrics::register(&Registry::new()).unwrap() }
     }
 
     fn spawn(&self) -> Worker {
-        spawn(&self.config, "studio-a", &self.metrics).unwrap()
+        spawn(&self.config, &DeviceId::software(), "studio-a", &self.metrics).unwrap()
     }
 
     /// How it ends, with all that it said before.
@@ -251,22 +252,27 @@ async fn a_flood_of_complaints_neither_blocks_nor_kills() {
 }
 
 #[tokio::test]
-async fn its_environment_is_empty_and_its_place_the_root() {
+async fn its_environment_is_the_operators_and_its_place_the_root() {
     let stage = Stage::new("");
     let seen = stage.path("seen");
-    let stage = Stage::new(&format!(
+    let mut stage = Stage::new(&format!(
         "{{ /usr/bin/tr '\\0' '\\n' < /proc/$$/environ; /bin/readlink /proc/$$/cwd; echo \"$@\"; }} > {}; exit 0",
         seen.display()
     ));
     assert_eq!(stage.death().await, Death::Exited(0));
-    assert_eq!(std::fs::read_to_string(seen).unwrap(), "/\nrun\n");
+    assert_eq!(std::fs::read_to_string(&seen).unwrap(), "/\nrun --device=software\n");
+
+    stage.config.environment = [("LIBVA_DRIVER_NAME".to_owned(), "iHD".to_owned())].into();
+    assert_eq!(stage.death().await, Death::Exited(0));
+    let seen = std::fs::read_to_string(seen).unwrap();
+    assert_eq!(seen, "LIBVA_DRIVER_NAME=iHD\n/\nrun --device=software\n");
 }
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
     let mut stage = Stage::new("");
     stage.config.program = "/nowhere/rungd-worker".into();
-    let fault = spawn(&stage.config, "studio-a", &stage.metrics).unwrap_err();
+    let fault = spawn(&stage.config, &DeviceId::software(), "studio-a", &stage.metrics).unwrap_err();
     assert_eq!(fault.to_string(), "cannot start worker /nowhere/rungd-worker");
 }
 

@@ -36,6 +36,12 @@ impl Size {
         u64::from(self.width) * u64::from(self.height)
     }
 
+    /// Luma samples a second of pictures of this size.
+    #[must_use]
+    pub fn samples_per_second(self, rate: FrameRate) -> u64 {
+        self.area().saturating_mul(u64::from(rate.numerator())) / u64::from(rate.denominator())
+    }
+
     /// This many samples of the aspect ratio `sar`, as square pixels: wider where samples are wide, higher where they
     /// are narrow, so that nothing is thrown away. A ratio with a zero counts as `(1, 1)`.
     #[must_use]
@@ -102,6 +108,23 @@ pub struct Rung {
     pub profile: String,
     /// Whether this rung may be larger than its source.
     pub upscale: bool,
+}
+
+impl Rung {
+    /// Its pictures a second on a grid of `grid`.
+    #[must_use]
+    pub fn frame_rate(&self, grid: FrameRate) -> FrameRate {
+        match self.rate {
+            RungRate::Full => grid,
+            RungRate::Half => grid.half(),
+        }
+    }
+
+    /// Luma samples a second on a grid of `grid`: what it asks of an encoder.
+    #[must_use]
+    pub fn samples_per_second(&self, grid: FrameRate) -> u64 {
+        self.size.samples_per_second(self.frame_rate(grid))
+    }
 }
 
 /// The list of renditions of a feed, in the order configured.

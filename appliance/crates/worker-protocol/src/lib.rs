@@ -15,10 +15,15 @@
 //!
 //! The calling contract: each side first sends its `Hello`; the daemon closes on a different [`VERSION`]. The worker is
 //! inert until [`ToWorker::Start`]. Either side may close at any time; the other treats that as the end.
+//!
+//! Beside the socket a worker answers two questions on standard output, in JSON: what devices there are
+//! ([`device::Inventory`]) and how fast one is ([`device::Calibration`]).
 #![forbid(unsafe_code)]
 
+pub mod device;
 pub mod framing;
 pub mod message;
 
+pub use device::{DeviceId, EngineKind, Inventory};
 pub use framing::{FrameDecoder, FrameError, encode};
 pub use message::{FromWorker, Job, Report, RungJob, RungReport, ToWorker, VERSION};

@@ -2,7 +2,9 @@
 //!
 //! Frames never leave their engine. Tags are opaque: what goes in with a unit or a frame comes out with its picture.
 
+pub(crate) mod fallback;
 pub(crate) mod software;
+pub(crate) mod vaapi;
 
 use std::error::Error;
 
@@ -12,6 +14,9 @@ use media::{FrameRate, Latency, Rung, Size, VideoCodec};
 /// A step of an engine that fails. The source is the engine's own error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
+    /// Opening the device.
+    #[error("cannot open the device")]
+    OpenDevice(#[source] Box<dyn Error + Send + Sync>),
     /// Opening a decoder.
     #[error("cannot decode this source")]
     OpenDecoder(#[source] Box<dyn Error + Send + Sync>),
@@ -150,10 +155,4 @@ pub(crate) trait Encode {
     fn receive(&mut self) -> Result<Option<Coded>, EngineError>;
     /// Nothing more will be sent.
     fn finish(&mut self);
-}
-
-/// Luma samples a second of pictures of a size.
-pub(crate) fn load(size: Size, frame_rate: FrameRate) -> u64 {
-    let samples = u64::from(size.width) * u64::from(size.height);
-    samples.saturating_mul(u64::from(frame_rate.numerator())) / u64::from(frame_rate.denominator())
 }

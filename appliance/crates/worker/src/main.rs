@@ -12,12 +12,14 @@
 //! - [`pipeline`]: from source units to the grid's frames on every rung;
 //! - [`slate`]: what is shown while the source is away;
 //! - [`probe`]: what this machine's devices can do, as JSON;
+//! - [`calibrate`]: how fast one of them is, as JSON;
 //! - [`clock`]: the one file that reads the clock.
 //!
 //! Standard input is a connected Unix stream socket on which `worker-protocol` is spoken both ways; standard error is
 //! for log lines. The environment may be empty.
 #![forbid(unsafe_code)]
 
+mod calibrate;
 mod clock;
 mod engine;
 mod link;
@@ -30,6 +32,7 @@ mod slate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use worker_protocol::DeviceId;
 
 /// Decodes one feed once and encodes its rungs.
 #[derive(Debug, Parser)]
@@ -42,14 +45,21 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Transcode one feed, as the daemon says on the socket at standard input.
-    Run,
+    Run {
+        /// The device to do it on, as `probe` names it.
+        #[arg(long, value_name = "DEVICE", default_value_t = DeviceId::software())]
+        device: DeviceId,
+    },
     /// Print the devices and what they can do as JSON.
-    Probe,
+    Probe(probe::Arguments),
+    /// Measure how fast a device is, and print that as JSON.
+    Calibrate(calibrate::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run => run::run(),
-        Command::Probe => probe::probe(),
+        Command::Run { device } => run::run(device),
+        Command::Probe(arguments) => probe::probe(&arguments),
+        Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
     }
 }

@@ -21,7 +21,7 @@ use media::{Cadence, FramePicker, Latency, MediaTime, Rung, Size, Timescale, Vid
 use worker_protocol::{FromWorker, Job, ToWorker, VERSION};
 
 use crate::clock;
-use crate::engine::{Decode, Decoded, Engine, EngineError, Wish, load};
+use crate::engine::{Decode, Decoded, Engine, EngineError, Wish};
 use crate::link::{Closed, Incoming, Outbox};
 use counters::{Counters, Reporter};
 use rung::{Out, RungThread, Task};
@@ -112,14 +112,14 @@ impl PipelineError {
     }
 }
 
-/// Does one job, from `Hello` to `Finished`.
+/// Does one job, from `Hello` to `Finished`, on the engine that `open` opens.
 ///
 /// An encoder that fails raises the alarm on its own thread, since this one may be waiting for a source that is silent.
 ///
 /// # Errors
 /// Where the daemon breaks the protocol, the link ends, or the engine fails; [`PipelineError::Closed`] after an alarm.
 pub(crate) fn run<E: Engine>(
-    engine: E,
+    open: impl FnOnce() -> Result<E, EngineError>,
     inbox: &Receiver<Incoming>,
     outbox: &Outbox,
     alarm: &Alarm,
@@ -133,7 +133,7 @@ pub(crate) fn run<E: Engine>(
         (ToWorker::Start(job), slate) => (job, slate),
         (other, _) => return Err(PipelineError::Order { got: name(&other), due: "Start" }),
     };
-    let mut pipeline = Pipeline::start(engine, &job, &slate, outbox, alarm)?;
+    let mut pipeline = Pipeline::start(open()?, &job, &slate, outbox, alarm)?;
     drop(slate);
     loop {
         let (message, payload) = next(inbox)?;
@@ -235,7 +235,8 @@ impl<E: Engine> Pipeline<E> {
             let out = Out { outbox, alarm, counters: &counters };
             rungs.push(RungThread::start(&mut engine, job, index, rung, &out)?);
         }
-        let fastest = resolved.iter().map(|rung| load(rung.size, job.cadence.frame_rate())).max();
+        let fastest =
+            resolved.iter().map(|rung| rung.size.samples_per_second(job.cadence.frame_rate())).max();
         let first_frame = job.rungs.iter().map(|rung| rung.first_frame).min().unwrap_or_default();
         // Not before the encoders are open: the daemon waits for that.
         let slate = Slate::new(&mut engine, job, slate, outbox)?;

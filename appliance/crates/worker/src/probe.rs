@@ -1,54 +1,78 @@
-//! What this machine's devices can do, as JSON.
+//! What this machine's devices can do, as JSON: what was opened, not what a driver says of itself.
+//!
+//! Each engine looks for its own devices. One that hangs in its driver hangs the process, so whoever asks runs one
+//! process an engine, with a deadline.
+
+mod software;
+pub(crate) mod vaapi;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Args, ValueEnum};
 use serde::Serialize;
-use software::{Codec, Device};
+use worker_protocol::{EngineKind, Inventory};
 
-/// One device.
-#[derive(Debug, Serialize)]
-struct DeviceReport {
-    /// `software`.
-    kind: &'static str,
-    /// What it is built of.
-    name: String,
-    /// CPUs it may use.
-    cores: usize,
-    /// Formats whose decoders opened.
-    decode: Vec<&'static str>,
-    /// Formats whose encoders opened.
-    encode: Vec<&'static str>,
+/// What to look for.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Look for this engine's devices alone
+    #[arg(long, value_enum)]
+    engine: Option<Family>,
+    /// Look at this render node, and at those named likewise, instead of all in /dev/dri
+    #[arg(long = "render-node", value_name = "PATH")]
+    render_nodes: Vec<PathBuf>,
 }
 
-fn names(codecs: &[Codec]) -> Vec<&'static str> {
-    let name = |codec: &Codec| match codec {
-        Codec::H264 => "h264",
-        Codec::Hevc => "hevc",
-        Codec::Av1 => "av1",
-    };
-    codecs.iter().map(name).collect()
+/// Engines that share a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Family {
+    Software,
+    Vaapi,
 }
 
-/// Prints the list of devices.
-pub(crate) fn probe() -> ExitCode {
-    let device = Device::open();
-    let caps = device.caps();
-    let report = [DeviceReport {
-        kind: "software",
-        name: device.name(),
-        cores: device.cores(),
-        decode: names(&caps.decode),
-        encode: names(&caps.encode),
-    }];
+impl Family {
+    const ALL: [Self; 2] = [Self::Software, Self::Vaapi];
+
+    fn look(self, arguments: &Arguments) -> Inventory {
+        match self {
+            Self::Software => software::look(),
+            Self::Vaapi => vaapi::look(&arguments.render_nodes),
+        }
+    }
+}
+
+/// What the code that drives `engine` finds, on these render nodes if it is VA-API.
+pub(crate) fn look(engine: EngineKind, render_nodes: &[PathBuf]) -> Inventory {
+    match engine {
+        EngineKind::Software => software::look(),
+        EngineKind::Nvidia | EngineKind::NvidiaDecode => Inventory::default(),
+        EngineKind::Vaapi => vaapi::look(render_nodes),
+    }
+}
+
+/// Prints the devices.
+pub(crate) fn probe(arguments: &Arguments) -> ExitCode {
+    let mut inventory = Inventory::default();
+    for family in Family::ALL {
+        if arguments.engine.is_none_or(|wanted| wanted == family) {
+            inventory.join(family.look(arguments));
+        }
+    }
+    print(&inventory)
+}
+
+/// Prints what was asked for on standard output.
+pub(crate) fn print<T: Serialize>(answer: &T) -> ExitCode {
     let mut out = io::stdout().lock();
-    let written = serde_json::to_writer_pretty(&mut out, &report)
+    let written = serde_json::to_writer_pretty(&mut out, answer)
         .map_err(io::Error::from)
         .and_then(|()| out.write_all(b"\n"));
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rungd-worker: cannot write the report: {error}");
+            eprintln!("rungd-worker: cannot write the answer: {error}");
             ExitCode::FAILURE
         }
     }

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use software::Device;
-use worker_protocol::{FromWorker, VERSION};
+use worker_protocol::{DeviceId, EngineKind, FromWorker, VERSION};
 
 use crate::engine::software::SoftwareEngine;
+use crate::engine::vaapi::VaapiEngine;
 use crate::link::{self, LinkError, Outbox};
 use crate::pipeline::{self, Alarm, PipelineError};
 use crate::sandbox::{self, SandboxError};
@@ -30,6 +31,9 @@ enum RunError {
     /// The socket.
     #[error("link")]
     Link(#[from] LinkError),
+    /// This build has no code for the device.
+    #[error("this build of rungd-worker has no engine {0}")]
+    NoEngine(EngineKind),
     /// The daemon closed the socket first.
     #[error("the daemon closed the socket")]
     Gone,
@@ -61,7 +65,7 @@ impl RunError {
         match self {
             Self::Pipeline(error) if error.is_protocol() => 3,
             Self::Pipeline(PipelineError::Panic { .. }) | Self::Panic { .. } => 5,
-            Self::Pipeline(_) => 1,
+            Self::Pipeline(_) | Self::NoEngine(_) => 1,
             Self::Link(LinkError::Frame { .. }) => 3,
             Self::Gone | Self::Link(LinkError::Read(_) | LinkError::Write(_)) => 4,
             Self::Sandbox(_) | Self::Link(_) | Self::Thread { .. } => 6,
@@ -131,9 +135,9 @@ where
         .map_err(|source| RunError::Thread { name, source })
 }
 
-/// Transcodes one feed as the daemon says; the exit code says how it ended.
-pub(crate) fn run() -> ExitCode {
-    match start().and_then(wait) {
+/// Transcodes one feed on `device` as the daemon says; the exit code says how it ended.
+pub(crate) fn run(device: DeviceId) -> ExitCode {
+    match start(device).and_then(wait) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rungd-worker: {}", chain(&error));
@@ -150,17 +154,17 @@ struct Started {
     finishing: Arc<AtomicBool>,
 }
 
-fn start() -> Result<Started, RunError> {
-    sandbox::enter()?;
+fn start(id: DeviceId) -> Result<Started, RunError> {
+    sandbox::enter(id.engine())?;
     let socket = Arc::new(link::socket()?);
-    let device = Device::open();
     let (ended, ended_out) = mpsc::channel();
     let finishing = Arc::new(AtomicBool::new(false));
     let (inbox_in, inbox) = mpsc::sync_channel(link::INBOX_MESSAGES);
     let (outbox, outbox_out) = mpsc::sync_channel(link::OUTBOX_MESSAGES);
     let outbox = Outbox(outbox);
 
-    let build = format!("rungd-worker {}, {}", env!("CARGO_PKG_VERSION"), device.name());
+    let on = if id.engine() == EngineKind::Software { String::new() } else { format!(", on {id}") };
+    let build = format!("rungd-worker {}, {}{on}", env!("CARGO_PKG_VERSION"), Device::open().name());
     // The queue is empty and its receiver alive: neither waits nor fails.
     let _ = outbox.send(FromWorker::Hello { version: VERSION, build }, Bytes::new());
 
@@ -173,9 +177,19 @@ fn start() -> Result<Started, RunError> {
     let raised = ended.clone();
     // Nobody listens any more where the process is already ending.
     let alarm = Alarm(Arc::new(move |error| drop(raised.send((Part::Rung, Err(error.into()))))));
-    // The engine is made where it is used: its conversions stay on their thread.
+    // The engine is made where it is used: its conversions stay on their thread, and a driver that hangs while it opens
+    // hangs that one.
     spawn(Part::Pipeline, &ended, move || {
-        Ok(pipeline::run(SoftwareEngine::new(device), &inbox, &pipeline_outbox, &alarm)?)
+        match id.engine() {
+            EngineKind::Software => {
+                pipeline::run(|| Ok(SoftwareEngine::open()), &inbox, &pipeline_outbox, &alarm)?;
+            }
+            EngineKind::Vaapi => {
+                pipeline::run(|| VaapiEngine::open(id.address()), &inbox, &pipeline_outbox, &alarm)?;
+            }
+            kind @ (EngineKind::Nvidia | EngineKind::NvidiaDecode) => return Err(RunError::NoEngine(kind)),
+        }
+        Ok(())
     })?;
     Ok(Started { ended: ended_out, outbox, finishing })
 }

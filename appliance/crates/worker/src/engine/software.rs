@@ -4,7 +4,7 @@ use bytes::Bytes;
 use media::{FrameRate, Latency, Rung, Size, VideoCodec};
 use software::{Codec, DecoderConfig, Device, EncoderConfig, FrameKind, RateControl, Scaler};
 
-use super::{Coded, Decode, Decoded, Encode, Engine, EngineError, Planes, Wish, load};
+use super::{Coded, Decode, Decoded, Encode, Engine, EngineError, Planes, Wish};
 
 /// Luma samples a second that one thread decodes with room to spare: 1080p60 and a little.
 const DECODE_THREAD_LOAD: u64 = 140_000_000;
@@ -32,9 +32,9 @@ pub(crate) struct SoftwareEngine {
 }
 
 impl SoftwareEngine {
-    /// An engine on the device.
-    pub(crate) fn new(device: Device) -> Self {
-        Self { device, scaler: Scaler::default() }
+    /// An engine on the CPU.
+    pub(crate) fn open() -> Self {
+        Self { device: Device::open(), scaler: Scaler::default() }
     }
 }
 
@@ -87,7 +87,7 @@ impl Engine for SoftwareEngine {
     ) -> Result<Self::Encoder, EngineError> {
         let of_one = ENCODE_THREAD_MEGASAMPLES.iter().find(|(preset, _)| *preset == rung.preset);
         let of_one = of_one.map_or(4, |(_, mega)| *mega) * 1_000_000;
-        let load = load(rung.size, frame_rate);
+        let load = rung.size.samples_per_second(frame_rate);
         // Rungs encode side by side: more threads than a rung's share of the cores would find none to run on, and each
         // costs memory and a picture of latency.
         let cores = u64::try_from(self.device.cores()).unwrap_or(1);

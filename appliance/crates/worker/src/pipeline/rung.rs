@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::ladder::RungRate;
-use media::{FrameRate, Rung, Size, VideoCodec};
+use media::{Size, VideoCodec};
 use worker_protocol::{FromWorker, Job, RungJob};
 
 use super::counters::{Counters, RungCounters};
 use super::{Alarm, PipelineError};
 use crate::clock;
-use crate::engine::{Encode, Engine, EngineError, Wish, load};
+use crate::engine::{Encode, Engine, EngineError, Wish};
 use crate::link::{Closed, Outbox};
 use crate::run::panic_text;
 
@@ -82,8 +82,9 @@ impl<F: Send + 'static> RungThread<F> {
         out: &Out<'_>,
     ) -> Result<Self, PipelineError> {
         let rung = &rung_job.rung;
-        let all = job.rungs.iter().map(|r| load(r.rung.size, frame_rate(job, &r.rung))).sum();
-        let encoder = engine.encoder(rung, frame_rate(job, rung), all, job.latency)?;
+        let grid = job.cadence.frame_rate();
+        let all = job.rungs.iter().map(|r| r.rung.samples_per_second(grid)).sum();
+        let encoder = engine.encoder(rung, rung.frame_rate(grid), all, job.latency)?;
         let opened = FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size };
         out.outbox.send(opened, encoder.configuration())?;
         let (queue, tasks) = mpsc::sync_channel(QUEUE_FRAMES);
@@ -147,14 +148,6 @@ impl<F: Send + 'static> RungThread<F> {
         self.finish();
         // Panics are caught within.
         Ok(self.thread.join().unwrap_or(Err(Closed))?)
-    }
-}
-
-/// Frames a second of a rung.
-fn frame_rate(job: &Job, rung: &Rung) -> FrameRate {
-    match rung.rate {
-        RungRate::Full => job.cadence.frame_rate(),
-        RungRate::Half => job.cadence.frame_rate().half(),
     }
 }
 

@@ -201,7 +201,7 @@ fn run_job(job: Job, fault: Fault, media: &[ToWorker]) -> Done {
     let (outbox, out) = mpsc::sync_channel(10_000);
     let (alarm, alarms) = alarm();
     let log = Arc::default();
-    let result = run(Numbers { log: Arc::clone(&log), fault }, &inbox, &Outbox(outbox), &alarm);
+    let result = run(|| Ok(Numbers { log: Arc::clone(&log), fault }), &inbox, &Outbox(outbox), &alarm);
     let log = std::mem::take(&mut *log.lock().unwrap());
     let said = out.try_iter().map(|(message, _)| message).collect();
     Done { result, log, said, alarms: alarms.try_iter().collect() }
@@ -325,7 +325,7 @@ fn an_encoder_that_fails_while_the_source_is_silent_is_noticed_at_once() {
     let (outbox, _out) = mpsc::sync_channel(10_000);
     let (alarm, alarms) = alarm();
     let pipeline = std::thread::spawn(move || {
-        run(Numbers { log: Arc::default(), fault: Fault::Error }, &inbox, &Outbox(outbox), &alarm)
+        run(|| Ok(Numbers { log: Arc::default(), fault: Fault::Error }), &inbox, &Outbox(outbox), &alarm)
     });
     // Nothing more is said, and nothing closed.
     let error = alarms.recv_timeout(Duration::from_secs(10)).unwrap();

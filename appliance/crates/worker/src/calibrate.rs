@@ -1,0 +1,225 @@
+//! How fast a device codes: pictures of 1080p through its real decoders and encoders, as JSON.
+//!
+//! The pictures are drawn: texture that drifts, with grain, which asks about as much of an encoder as camera pictures
+//! do. Sessions are added until that gives no more. Decoding is measured with H.264 alone, since that is what there is an
+//! encoder for everywhere.
+
+mod pictures;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use media::ladder::RungRate;
+use media::{FrameRate, Latency, Rung, Size, VideoCodec};
+use worker_protocol::device::{Calibration, Speed, Step};
+use worker_protocol::{DeviceId, EngineKind};
+
+use crate::clock;
+use crate::engine::software::SoftwareEngine;
+use crate::engine::vaapi::VaapiEngine;
+use crate::engine::{Decode, Encode, Engine, EngineError, Planes, Wish};
+use crate::probe;
+use crate::run::chain;
+use pictures::Coded;
+
+/// What ladders begin with.
+const SIZE: Size = Size { width: 1920, height: 1080 };
+/// How long each speed is measured.
+const SPAN: Duration = Duration::from_millis(1500);
+/// Sessions tried at once.
+const SESSIONS: [u32; 5] = [1, 2, 4, 8, 16];
+/// More sessions must give so much more, in percent, to be worth trying yet more.
+const WORTH_PERCENT: f64 = 5.0;
+/// x264's presets that ladders may name, fastest first.
+const PRESETS: [&str; 9] =
+    ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"];
+/// A segment's worth of pictures between IDR pictures.
+const GOP: u64 = 50;
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The device, as `probe` names it
+    #[arg(long, value_name = "DEVICE")]
+    device: DeviceId,
+}
+
+/// A measurement that cannot be made.
+#[derive(Debug, thiserror::Error)]
+enum CalibrateError {
+    /// The device is not among those that can be used.
+    #[error("{0} is no device that can be used here")]
+    Unknown(DeviceId),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The pictures to decode could not be made.
+    #[error("cannot make pictures to decode")]
+    Pictures(#[source] EngineError),
+    /// A session's thread failed.
+    #[error("a measuring thread failed")]
+    Thread,
+}
+
+/// Prints what was measured.
+pub(crate) fn calibrate(arguments: &Arguments) -> ExitCode {
+    match measure(&arguments.device) {
+        Ok(calibration) => probe::print(&calibration),
+        Err(error) => {
+            eprintln!("rungd-worker: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(id: &DeviceId) -> Result<Calibration, CalibrateError> {
+    let node = Path::new(id.address());
+    let node = (id.engine() == EngineKind::Vaapi && node.is_absolute()).then(|| node.to_owned());
+    let found = probe::look(id.engine(), node.as_slice());
+    let report = found.device(id).ok_or_else(|| CalibrateError::Unknown(id.clone()))?;
+    let speeds = match id.engine() {
+        EngineKind::Software => of(&|| Ok(SoftwareEngine::open()))?,
+        EngineKind::Vaapi => of(&|| VaapiEngine::open(id.address()))?,
+        EngineKind::Nvidia | EngineKind::NvidiaDecode => {
+            return Err(CalibrateError::Unknown(id.clone()));
+        }
+    };
+    Ok(Calibration { id: id.clone(), name: report.name.clone(), driver: report.driver.clone(), speeds })
+}
+
+/// All speeds of an engine that `open` opens.
+fn of<E: Engine>(open: &(impl Fn() -> Result<E, EngineError> + Sync)) -> Result<Vec<Speed>, CalibrateError> {
+    let drawn = pictures::drawn(SIZE);
+    let coded = pictures::coded(&drawn).map_err(CalibrateError::Pictures)?;
+    let mut speeds = Vec::with_capacity(PRESETS.len() + 1);
+    let (rate, sessions) = best(&|_| decode(&mut open()?, &coded))?;
+    speeds.push(speed(Step::Decode, "", rate, sessions));
+    for preset in PRESETS {
+        let (rate, sessions) = best(&|sessions| encode(&mut open()?, &drawn, preset, sessions))?;
+        speeds.push(speed(Step::Encode, preset, rate, sessions));
+    }
+    Ok(speeds)
+}
+
+fn speed(step: Step, preset: &str, rate: f64, sessions: u32) -> Speed {
+    let megasamples_per_second = (rate * 10.0).round() / 10.0;
+    Speed { step, codec: VideoCodec::H264, preset: preset.to_owned(), megasamples_per_second, sessions }
+}
+
+/// The best of several numbers of sessions, in millions of luma samples a second, and how many gave it. A number that
+/// cannot be had (a cap of the driver, memory) ends the search.
+fn best(session: &(impl Fn(u32) -> Result<f64, EngineError> + Sync)) -> Result<(f64, u32), CalibrateError> {
+    let mut best = (0.0, 0);
+    for sessions in SESSIONS {
+        let rates: Result<Vec<f64>, _> = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..sessions).map(|_| scope.spawn(|| session(sessions))).collect();
+            let rates = running.into_iter().map(|thread| thread.join().map_err(|_| CalibrateError::Thread));
+            rates.map(|rate| rate.and_then(|rate| Ok(rate?))).collect()
+        });
+        let rate: f64 = match rates {
+            Ok(rates) => rates.into_iter().sum(),
+            Err(CalibrateError::Engine(_)) if sessions > 1 => return Ok(best),
+            Err(error) => return Err(error),
+        };
+        let worth = rate > best.0 * (1.0 + WORTH_PERCENT / 100.0);
+        if rate > best.0 {
+            best = (rate, sessions);
+        }
+        if !worth {
+            return Ok(best);
+        }
+    }
+    Ok(best)
+}
+
+/// Counts pictures from the first one on.
+struct Meter {
+    begun: Option<std::time::Instant>,
+    pictures: u32,
+}
+
+impl Meter {
+    const fn new() -> Self {
+        Self { begun: None, pictures: 0 }
+    }
+
+    fn count(&mut self) {
+        match self.begun {
+            Some(_) => self.pictures += 1,
+            None => self.begun = Some(clock::now()),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.begun.map_or(Duration::ZERO, |begun| clock::now().saturating_duration_since(begun))
+    }
+
+    /// Millions of luma samples a second.
+    fn rate(&self) -> f64 {
+        let megasamples = f64::from(SIZE.width) * f64::from(SIZE.height) / 1e6;
+        let seconds = self.elapsed().as_secs_f64();
+        if seconds > 0.0 { f64::from(self.pictures) * megasamples / seconds } else { 0.0 }
+    }
+}
+
+fn decode<E: Engine>(engine: &mut E, coded: &Coded) -> Result<f64, EngineError> {
+    let load = SIZE.samples_per_second(frame_rate());
+    let mut decoder = engine.decoder(VideoCodec::H264, &coded.configuration, load, Latency::Standard)?;
+    let mut meter = Meter::new();
+    let mut tag = 0;
+    while meter.elapsed() < SPAN {
+        for unit in &coded.units {
+            decoder.send(unit, tag)?;
+            tag += 1;
+            while decoder.receive()?.is_some() {
+                meter.count();
+            }
+        }
+    }
+    Ok(meter.rate())
+}
+
+fn encode<E: Engine>(
+    engine: &mut E,
+    drawn: &[Planes],
+    preset: &str,
+    sessions: u32,
+) -> Result<f64, EngineError> {
+    let rung = rung(preset);
+    let all = rung.samples_per_second(frame_rate()).saturating_mul(u64::from(sessions));
+    let frames: Vec<E::Frame> = drawn.iter().map(|planes| engine.drawn(planes)).collect::<Result<_, _>>()?;
+    let mut encoder = engine.encoder(&rung, frame_rate(), all, Latency::Standard)?;
+    let mut meter = Meter::new();
+    for (tag, frame) in (0..).zip(frames.iter().cycle()) {
+        if meter.elapsed() >= SPAN {
+            break;
+        }
+        encoder.send(frame, tag, Wish { idr: tag % GOP == 0, repeated: false })?;
+        while encoder.receive()?.is_some() {
+            meter.count();
+        }
+    }
+    Ok(meter.rate())
+}
+
+fn frame_rate() -> FrameRate {
+    FrameRate::PAL
+}
+
+/// 1080p as the default ladder has it.
+fn rung(preset: &str) -> Rung {
+    Rung {
+        name: "1080p".to_owned(),
+        size: SIZE,
+        rate: RungRate::Full,
+        bit_rate: 5_000_000,
+        max_bit_rate: 6_000_000,
+        buffer_bits: 9_000_000,
+        preset: preset.to_owned(),
+        tune: None,
+        profile: "high".to_owned(),
+        upscale: false,
+    }
+}

@@ -1,0 +1,159 @@
+//! Devices: what this machine has to transcode on, and which of it a feed gets.
+//!
+//! Drivers are code of others that may hang or crash, so the daemon loads none: [`probe`] runs a worker process an
+//! engine and reads what it found; [`speeds`] keeps what was measured. [`choice`] is pure.
+
+pub mod choice;
+pub mod probe;
+pub mod speeds;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+use worker_protocol::{DeviceId, Inventory};
+
+use crate::config::{self, DeviceWish};
+
+pub use choice::NoDevice;
+
+/// The devices of this machine while the daemon runs.
+#[derive(Debug, Clone)]
+pub struct Devices {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// None until every probe has answered or was given up.
+    found: watch::Sender<Option<Arc<Inventory>>>,
+    /// Luma samples a second that run on each device now.
+    busy: Mutex<BTreeMap<DeviceId, u64>>,
+}
+
+impl Shared {
+    fn busy(&self) -> MutexGuard<'_, BTreeMap<DeviceId, u64>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Devices {
+    /// Begins to look for devices; [`Self::ready`] tells when that is done.
+    #[must_use]
+    pub fn look(worker: config::Worker, config: config::Devices) -> Self {
+        let this = Self::of(None);
+        let shared = this.shared.clone();
+        tokio::spawn(async move {
+            let inventory = probe::look(&worker, &config).await;
+            report(&inventory);
+            shared.found.send_replace(Some(Arc::new(inventory)));
+        });
+        this
+    }
+
+    /// These devices, which somebody has looked for already.
+    #[must_use]
+    pub fn known(found: Inventory) -> Self {
+        Self::of(Some(found))
+    }
+
+    fn of(found: Option<Inventory>) -> Self {
+        let shared = Shared { found: watch::Sender::new(found.map(Arc::new)), busy: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Waits until it is known what there is: a driver that hangs takes [`probe::TIMEOUT`].
+    pub async fn ready(&self) {
+        // The sender lives as long as this.
+        let _ = self.shared.found.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// What was found; nothing yet while it is looked for.
+    #[must_use]
+    pub fn inventory(&self) -> Option<Arc<Inventory>> {
+        self.shared.found.borrow().clone()
+    }
+
+    /// Takes the device that suits `wish` for a ladder of `load` luma samples a second.
+    ///
+    /// # Errors
+    /// Where no device suits, with what is wrong with those that would.
+    pub fn take(&self, wish: &DeviceWish, load: u64) -> Result<Share, NoDevice> {
+        let inventory = self.inventory().unwrap_or_default();
+        let mut busy = self.shared.busy();
+        let id = choice::choose(&inventory, wish, &busy)?;
+        let entry = busy.entry(id.clone()).or_default();
+        *entry = entry.saturating_add(load);
+        Ok(Share { shared: self.shared.clone(), id, load })
+    }
+
+    /// Luma samples a second that run on each device now.
+    #[must_use]
+    pub fn busy(&self) -> BTreeMap<DeviceId, u64> {
+        self.shared.busy().clone()
+    }
+}
+
+/// A device that a feed has, until it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    shared: Arc<Shared>,
+    id: DeviceId,
+    load: u64,
+}
+
+impl Share {
+    /// The device.
+    #[must_use]
+    pub const fn id(&self) -> &DeviceId {
+        &self.id
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut busy = self.shared.busy();
+        if let Some(entry) = busy.get_mut(&self.id) {
+            *entry = entry.saturating_sub(self.load);
+        }
+    }
+}
+
+fn report(inventory: &Inventory) {
+    for device in &inventory.devices {
+        info!(device = %device.id, name = device.name, driver = device.driver, "device found");
+        for problem in &device.problems {
+            warn!(device = %device.id, problem, "device works in part");
+        }
+    }
+    for missing in &inventory.unusable {
+        // A machine without a GPU is nothing to warn of; a GPU that was found and cannot be used is.
+        match &missing.what {
+            Some(what) => {
+                warn!(engine = %missing.engine, what, reason = missing.reason, "device cannot be used")
+            }
+            None => info!(engine = %missing.engine, reason = missing.reason, "no device of this engine"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use worker_protocol::EngineKind;
+
+    use super::*;
+
+    #[test]
+    fn feeds_spread_over_equal_devices_and_give_them_back() {
+        let found = choice::tests::inventory(&["nvidia:0000:01:00.0", "nvidia:0000:02:00.0", "software"]);
+        let devices = Devices::known(found);
+        let wish = DeviceWish::Engine(EngineKind::Nvidia);
+        let first = devices.take(&wish, 100).unwrap();
+        let second = devices.take(&wish, 10).unwrap();
+        assert_ne!(first.id(), second.id());
+        assert_eq!(devices.take(&wish, 10).unwrap().id(), second.id());
+        drop(first);
+        assert_eq!(devices.take(&wish, 10).unwrap().id().address(), "0000:01:00.0");
+    }
+}
