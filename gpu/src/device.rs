@@ -227,6 +227,11 @@ impl Device {
         Caps::of(self)
     }
 
+    /// Whether pictures of one can be used on the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn context(&self) -> &Context {
         &self.0.context
     }

@@ -6,3 +6,4 @@ pub(crate) mod cuda;
 pub(crate) mod cuvid;
 pub(crate) mod kernels;
 pub(crate) mod nvenc;
+mod raw;

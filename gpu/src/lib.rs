@@ -15,7 +15,6 @@
 //!
 //! `unsafe` stands in `ffi` alone.
 #![deny(unsafe_code)]
-#![allow(dead_code, reason = "NVENC is to come")]
 
 pub mod caps;
 pub mod decode;
