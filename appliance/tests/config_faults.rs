@@ -197,11 +197,17 @@ fn devices_and_what_drivers_are_told() {
         &["devices.render_nodes[0]", "is no absolute path"],
     );
     assert_one("[devices]\nallow_simulated = 1\n", &["is an integer"]);
-    assert_one(
-        "[worker]\nenvironment = { path = \"/\" }\n",
-        &["worker.environment", "names are of A-Z 0-9 _"],
-    );
-    assert_one("[worker]\nenvironment = { PATH = 1 }\n", &["has for PATH an integer, not a string"]);
+    let folder = folder();
+    for (variables, rule) in [
+        ("{ path = \"/\" }", "has the name \"path\": names are of A-Z 0-9 _"),
+        ("{ PATH = 1 }", "has for PATH an integer, not a string"),
+        ("7", "is an integer, not a table"),
+    ] {
+        let text = format!("[worker]\nprogram = \"rungd-worker\"\nenvironment = {variables}\n");
+        let found = faults_in(&folder, &text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("worker.environment = ") && found[0].contains(rule), "{found:?}");
+    }
 }
 
 #[test]

@@ -255,13 +255,15 @@ async fn a_flood_of_complaints_neither_blocks_nor_kills() {
 async fn its_environment_is_the_operators_and_its_place_the_root() {
     let stage = Stage::new("");
     let seen = stage.path("seen");
-    let mut stage = Stage::new(&format!(
+    let script = format!(
         "{{ /usr/bin/tr '\\0' '\\n' < /proc/$$/environ; /bin/readlink /proc/$$/cwd; echo \"$@\"; }} > {}; exit 0",
         seen.display()
-    ));
+    );
+    let stage = Stage::new(&script);
     assert_eq!(stage.death().await, Death::Exited(0));
     assert_eq!(std::fs::read_to_string(&seen).unwrap(), "/\nrun --device=software\n");
 
+    let mut stage = Stage::new(&script);
     stage.config.environment = [("LIBVA_DRIVER_NAME".to_owned(), "iHD".to_owned())].into();
     assert_eq!(stage.death().await, Death::Exited(0));
     let seen = std::fs::read_to_string(seen).unwrap();
