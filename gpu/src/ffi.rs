@@ -2,6 +2,8 @@
 //!
 //! Statuses are numbers here, never Rust enums: a newer driver may give one that this version does not know.
 
+#[cfg(test)]
+mod bindings;
 pub(crate) mod cuda;
 pub(crate) mod cuvid;
 pub(crate) mod kernels;

@@ -15,6 +15,8 @@ use crate::device::Codec;
 use crate::error::NvencError;
 use crate::frame::Size;
 
+#[cfg(test)]
+pub(in crate::ffi) use settings::BITS;
 pub(crate) use settings::{MAX_LOOKAHEAD, Settings};
 
 /// The driver's library.

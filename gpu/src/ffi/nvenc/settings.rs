@@ -66,6 +66,146 @@ mod av1 {
     pub(super) const PIXEL_BIT_DEPTH_MINUS8: Bits = Bits { first: 15, width: 3 };
 }
 
+/// Every bit field used: structure, name, where its 32 bits lie, which they are.
+#[cfg(test)]
+pub(in crate::ffi) const BITS: &[(&str, &str, usize, Bits)] = &[
+    (
+        "NV_ENC_RC_PARAMS",
+        "enableLookahead",
+        offset_of!(nv::NV_ENC_RC_PARAMS, _bitfield_1),
+        rc::ENABLE_LOOKAHEAD,
+    ),
+    ("NV_ENC_RC_PARAMS", "disableIadapt", offset_of!(nv::NV_ENC_RC_PARAMS, _bitfield_1), rc::DISABLE_I_ADAPT),
+    (
+        "NV_ENC_RC_PARAMS",
+        "zeroReorderDelay",
+        offset_of!(nv::NV_ENC_RC_PARAMS, _bitfield_1),
+        rc::ZERO_REORDER_DELAY,
+    ),
+    (
+        "NV_ENC_CONFIG_H264",
+        "outputBufferingPeriodSEI",
+        offset_of!(nv::NV_ENC_CONFIG_H264, _bitfield_1),
+        h264::OUTPUT_BUFFERING_PERIOD_SEI,
+    ),
+    (
+        "NV_ENC_CONFIG_H264",
+        "outputPictureTimingSEI",
+        offset_of!(nv::NV_ENC_CONFIG_H264, _bitfield_1),
+        h264::OUTPUT_PICTURE_TIMING_SEI,
+    ),
+    ("NV_ENC_CONFIG_H264", "outputAUD", offset_of!(nv::NV_ENC_CONFIG_H264, _bitfield_1), h264::OUTPUT_AUD),
+    (
+        "NV_ENC_CONFIG_H264",
+        "enableIntraRefresh",
+        offset_of!(nv::NV_ENC_CONFIG_H264, _bitfield_1),
+        h264::ENABLE_INTRA_REFRESH,
+    ),
+    (
+        "NV_ENC_CONFIG_H264",
+        "repeatSPSPPS",
+        offset_of!(nv::NV_ENC_CONFIG_H264, _bitfield_1),
+        h264::REPEAT_SPSPPS,
+    ),
+    (
+        "NV_ENC_CONFIG_H264",
+        "enableFillerDataInsertion",
+        offset_of!(nv::NV_ENC_CONFIG_H264, _bitfield_1),
+        h264::ENABLE_FILLER_DATA,
+    ),
+    (
+        "NV_ENC_CONFIG_HEVC",
+        "outputBufferingPeriodSEI",
+        offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1),
+        hevc::OUTPUT_BUFFERING_PERIOD_SEI,
+    ),
+    (
+        "NV_ENC_CONFIG_HEVC",
+        "outputPictureTimingSEI",
+        offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1),
+        hevc::OUTPUT_PICTURE_TIMING_SEI,
+    ),
+    ("NV_ENC_CONFIG_HEVC", "outputAUD", offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1), hevc::OUTPUT_AUD),
+    (
+        "NV_ENC_CONFIG_HEVC",
+        "repeatSPSPPS",
+        offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1),
+        hevc::REPEAT_SPSPPS,
+    ),
+    (
+        "NV_ENC_CONFIG_HEVC",
+        "enableIntraRefresh",
+        offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1),
+        hevc::ENABLE_INTRA_REFRESH,
+    ),
+    (
+        "NV_ENC_CONFIG_HEVC",
+        "chromaFormatIDC",
+        offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1),
+        hevc::CHROMA_FORMAT_IDC,
+    ),
+    (
+        "NV_ENC_CONFIG_HEVC",
+        "pixelBitDepthMinus8",
+        offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1),
+        hevc::PIXEL_BIT_DEPTH_MINUS8,
+    ),
+    (
+        "NV_ENC_CONFIG_HEVC",
+        "enableFillerDataInsertion",
+        offset_of!(nv::NV_ENC_CONFIG_HEVC, _bitfield_1),
+        hevc::ENABLE_FILLER_DATA,
+    ),
+    (
+        "NV_ENC_CONFIG_AV1",
+        "outputAnnexBFormat",
+        offset_of!(nv::NV_ENC_CONFIG_AV1, _bitfield_1),
+        av1::OUTPUT_ANNEX_B,
+    ),
+    (
+        "NV_ENC_CONFIG_AV1",
+        "repeatSeqHdr",
+        offset_of!(nv::NV_ENC_CONFIG_AV1, _bitfield_1),
+        av1::REPEAT_SEQ_HDR,
+    ),
+    (
+        "NV_ENC_CONFIG_AV1",
+        "enableIntraRefresh",
+        offset_of!(nv::NV_ENC_CONFIG_AV1, _bitfield_1),
+        av1::ENABLE_INTRA_REFRESH,
+    ),
+    (
+        "NV_ENC_CONFIG_AV1",
+        "chromaFormatIDC",
+        offset_of!(nv::NV_ENC_CONFIG_AV1, _bitfield_1),
+        av1::CHROMA_FORMAT_IDC,
+    ),
+    (
+        "NV_ENC_CONFIG_AV1",
+        "enableBitstreamPadding",
+        offset_of!(nv::NV_ENC_CONFIG_AV1, _bitfield_1),
+        av1::ENABLE_PADDING,
+    ),
+    (
+        "NV_ENC_CONFIG_AV1",
+        "inputPixelBitDepthMinus8",
+        offset_of!(nv::NV_ENC_CONFIG_AV1, _bitfield_1),
+        av1::INPUT_PIXEL_BIT_DEPTH_MINUS8,
+    ),
+    (
+        "NV_ENC_CONFIG_AV1",
+        "pixelBitDepthMinus8",
+        offset_of!(nv::NV_ENC_CONFIG_AV1, _bitfield_1),
+        av1::PIXEL_BIT_DEPTH_MINUS8,
+    ),
+    (
+        "NV_ENC_INITIALIZE_PARAMS",
+        "splitEncodeMode",
+        offset_of!(nv::NV_ENC_INITIALIZE_PARAMS, _bitfield_1),
+        SPLIT_ENCODE_MODE,
+    ),
+];
+
 type Config = nv::NV_ENC_CONFIG;
 type Init = nv::NV_ENC_INITIALIZE_PARAMS;
 
