@@ -13,7 +13,6 @@
 //!
 //! `unsafe` stands below [`ffi`] alone.
 #![deny(unsafe_code)]
-#![allow(dead_code, unused_imports, reason = "decoder and encoder are being built")]
 
 pub mod caps;
 pub mod decode;

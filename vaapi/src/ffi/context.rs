@@ -93,7 +93,7 @@ pub(crate) struct Context {
     config: Config,
     id: va::VAContextID,
     /// What it was made with; some drivers want to know these surfaces for as long as it lives.
-    targets: Vec<Arc<Surface>>,
+    _targets: Vec<Arc<Surface>>,
 }
 
 impl Context {
@@ -122,7 +122,7 @@ impl Context {
             )
         };
         check("vaCreateContext", status)?;
-        Ok(Self { config, id, targets })
+        Ok(Self { config, id, _targets: targets })
     }
 
     pub(crate) const fn display(&self) -> &Arc<Display> {
@@ -131,11 +131,6 @@ impl Context {
 
     pub(crate) const fn id(&self) -> va::VAContextID {
         self.id
-    }
-
-    /// The surfaces that it was made with.
-    pub(crate) fn targets(&self) -> &[Arc<Surface>] {
-        &self.targets
     }
 
     /// Has the driver do what the buffers say, with `target` as the surface that is decoded into, encoded from or

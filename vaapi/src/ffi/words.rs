@@ -4,6 +4,7 @@
 //! list to the headers.
 
 /// Where the fields of a word stand.
+#[allow(dead_code, reason = "for the test that compares with the headers")]
 #[derive(Debug)]
 pub(crate) struct Layout {
     /// The structure that holds the word.
