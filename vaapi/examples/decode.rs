@@ -17,7 +17,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, node, codec, input, output] = arguments.as_slice() else { panic!("NODE h264|hevc IN OUT") };
     let codec = if codec == "hevc" { Codec::Hevc } else { Codec::H264 };
-    let device = Device::open(&Node::at(Path::new("/"), Path::new(node))).unwrap_or_else(|e| panic!("{}", annex_b::chain(&e)));
+    let device = Device::open(&Node::at(Path::new("/"), Path::new(node)))
+        .unwrap_or_else(|e| panic!("{}", annex_b::chain(&e)));
     let units = annex_b::units(&std::fs::read(input).unwrap(), codec);
     let record = annex_b::record(&units, codec);
     let config = DecoderConfig { codec, configuration: &record };

@@ -128,6 +128,8 @@ pub struct EncodeCaps {
     /// `VAConfigAttribEncHEVCFeatures` and `VAConfigAttribEncHEVCBlockSizes`, where the driver says.
     pub(crate) hevc_features: Option<u32>,
     pub(crate) hevc_block_sizes: Option<u32>,
+    /// `VAConfigAttribPredictionDirection`, likewise.
+    pub(crate) hevc_prediction: Option<u32>,
 }
 
 /// What the video processor can do.
@@ -220,8 +222,9 @@ fn encode_caps(
         va::VAConfigAttribEncMaxRefFrames,
         va::VAConfigAttribEncHEVCFeatures,
         va::VAConfigAttribEncHEVCBlockSizes,
+        va::VAConfigAttribPredictionDirection,
     ];
-    let [rate, packed, quality, references, features, block_sizes] =
+    let [rate, packed, quality, references, features, block_sizes, prediction] =
         display.attributes(profile, entry_point.id(), kinds).ok()?;
     let has = |bit: u32| packed.unwrap_or(0) & bit != 0;
     let rate = rate.unwrap_or(va::VA_RC_CQP);
@@ -242,6 +245,7 @@ fn encode_caps(
         profiles,
         hevc_features: features,
         hevc_block_sizes: block_sizes,
+        hevc_prediction: prediction,
     })
 }
 
