@@ -41,6 +41,8 @@ use sources::{Heard, Sources};
 /// Silence of the source after which the timeline goes on without it: shorter than any player's buffer, longer than any
 /// encoder's hiccup.
 const STALL: Duration = Duration::from_secs(1);
+/// Likewise in low latency, where players hold about as much: what a source is late by, their buffers bridge.
+const STALL_LOW: Duration = Duration::from_millis(500);
 
 /// What is to be done.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use worker_protocol::{FromWorker, Report, ToWorker};
 
 use super::probing::{Held, Ready};
 use super::watch::{Finding, Watch};
-use super::{Action, Opening, OpeningTrack, STALL};
+use super::{Action, Opening, OpeningTrack, STALL, STALL_LOW};
 use crate::clock::Now;
 use crate::config;
 use crate::feed::meter::Meter;
@@ -358,7 +358,10 @@ impl OnAir {
         }
         let elapsed = MediaTime::from_duration(self.elapsed(now), Timescale::VIDEO);
         let before = |by: Duration| elapsed.minus(MediaTime::from_duration(by, Timescale::VIDEO));
-        let due = before(STALL);
+        let due = before(match self.latency {
+            Latency::Standard => STALL,
+            Latency::Low => STALL_LOW,
+        });
         if let Some(video) = &mut self.video {
             // What a silent source lacks is filled at once; what a worker that is fed lacks, after a while.
             let lacking = self.cadence.frame_at(before(MAX_LAG));

@@ -339,6 +339,49 @@ fn a_partial_last_segment_is_as_long_as_its_pictures() {
 }
 
 #[test]
+fn what_went_out_can_be_gone_on_with_by_another_encoder() {
+    let chunks = |out: Vec<Packaged>| {
+        let bytes = |packaged| match packaged {
+            Packaged::Chunk { chunk, .. } => Some(chunk.parts.concat()),
+            Packaged::SegmentEnd { .. } => None,
+        };
+        out.into_iter().filter_map(bytes).collect::<Vec<_>>()
+    };
+    for (rate, step) in [(RungRate::Full, 1), (RungRate::Half, 2)] {
+        let cadence =
+            Cadence::new(FrameRate::new(30, 1).unwrap(), Duration::from_secs(2), Duration::from_millis(500));
+        let all = |cut: Option<u64>| {
+            let mut segmenter = VideoSegmenter::new(cadence, rate, SegmentNumber(3));
+            let first = cadence.first_frame(SegmentNumber(3));
+            assert_eq!((segmenter.next_after_chunks(), segmenter.rewind()), (first, true));
+            let (mut out, mut frame, mut cut) = (Vec::new(), first, cut);
+            while segmenter.segment() == SegmentNumber(3) {
+                if cut == Some(frame) {
+                    cut = None;
+                    frame = segmenter.next_after_chunks();
+                    assert!(segmenter.rewind() && segmenter.next_after_chunks() == frame);
+                }
+                // The same bytes, whoever codes it.
+                out.extend(chunks(segmenter.push(picture(frame, frame == first)).unwrap()));
+                frame += step;
+            }
+            out
+        };
+        let undisturbed = all(None);
+        for cut in (120 + step..180).step_by(usize::try_from(step).unwrap()) {
+            assert_eq!(all(Some(cut)), undisturbed, "{rate:?}, cut at {cut}");
+        }
+    }
+    // Reordered pictures are not gone on with: what is before the cut may lack one.
+    let mut segmenter = VideoSegmenter::new(small(), RungRate::Full, SegmentNumber(1));
+    for (frame, key) in [(0, true), (2, false), (1, false)] {
+        segmenter.push(picture(frame, key)).unwrap();
+    }
+    assert_eq!((segmenter.next_after_chunks(), segmenter.rewind()), (0, false));
+    assert!(segmenter.push(picture(0, true)).is_ok());
+}
+
+#[test]
 fn a_prft_says_when_the_chunk_happened() {
     let zero = 1_795_230_900_250;
     let mut segmenter =

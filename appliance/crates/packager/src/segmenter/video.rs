@@ -132,6 +132,33 @@ impl VideoSegmenter {
         Ok(out)
     }
 
+    /// The grid frame behind the chunks that went out: what another encoder would have to begin with, by an IDR picture,
+    /// to go on with the open segment as it is. Where pictures are reordered, what went out may lack some that are shown
+    /// before its last; then it is the first of the segment.
+    #[must_use]
+    pub fn next_after_chunks(&self) -> u64 {
+        let waiting = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+        let gone_out = if self.reordered { 0 } else { self.pictures.saturating_sub(waiting) };
+        self.cadence.first_frame(self.segment).saturating_add(gone_out * self.step)
+    }
+
+    /// Forgets the pictures from [`Self::next_after_chunks`] on: those that no chunk went out with, or all of the open
+    /// segment. False where chunks that went out are forgotten with them.
+    pub fn rewind(&mut self) -> bool {
+        let first = self.cadence.first_frame(self.segment);
+        self.pictures = self.next_after_chunks().saturating_sub(first) / self.step;
+        self.gapless = self.pictures;
+        self.ahead.clear();
+        self.waiting.clear();
+        self.reordered = false;
+        let kept = self.pictures > 0 || self.chunks == 0;
+        if !kept {
+            self.chunks = 0;
+            self.decoding = None;
+        }
+        kept
+    }
+
     /// Pictures of the open segment that are to come.
     fn remaining(&self) -> u64 {
         self.pictures_in(self.cadence.frames_per_segment()).saturating_sub(self.pictures)

@@ -63,22 +63,33 @@ impl RungState {
         }
     }
 
-    /// A new worker goes on with this rung: from the beginning of its open segment, whose number is given, with its first
-    /// grid frame and whether there was any of it.
-    pub(super) fn restart(&mut self) -> (SegmentNumber, u64, bool) {
+    /// A new worker goes on with this rung, in its open segment, whose number is given with the first grid frame to make
+    /// and whether what there is of the segment is void. It is made anew from its beginning, but for chunks that viewers
+    /// have been told of: those stay, and the worker begins behind them. `begun` says whether there can be such.
+    pub(super) fn restart(&mut self, begun: bool) -> (SegmentNumber, u64, bool) {
         let segment = self.segmenter.segment();
-        let first = self.cadence.first_frame(segment);
-        let step = self.step();
-        let kept = first / step;
-        let was_open = self.pictures > kept;
+        let (step, start) = (self.step(), self.cadence.first_frame(segment));
+        let was_open = self.pictures > start / step;
+        let first = if begun { self.open_from() } else { start };
+        self.pictures = first / step;
+        if begun && self.announces_chunks() && self.segmenter.rewind() {
+            return (segment, first, false);
+        }
         self.segmenter = segmenter(self.cadence, self.rung.rate, segment, self.producer_zero);
-        self.pictures = kept;
         (segment, first, was_open)
     }
 
-    /// The first grid frame of the open segment.
+    /// Low latency: chunks are announced as they come, and say when they happened.
+    const fn announces_chunks(&self) -> bool {
+        self.producer_zero.is_some()
+    }
+
+    /// The first grid frame that a new worker would have to make.
     pub(super) fn open_from(&self) -> u64 {
-        self.cadence.first_frame(self.segmenter.segment())
+        match self.announces_chunks() {
+            true => self.segmenter.next_after_chunks(),
+            false => self.cadence.first_frame(self.segmenter.segment()),
+        }
     }
 
     const fn step(&self) -> u64 {
@@ -131,7 +142,7 @@ impl Pictures {
         self.source_end.plus(MediaTime::from_millis(LAST_PICTURE_MILLIS))
     }
 
-    /// Where the earliest open segment of any rung begins.
+    /// The first grid frame that a new worker would have to make of any rung.
     pub(super) fn open_from(&self) -> u64 {
         self.rungs.iter().map(RungState::open_from).min().unwrap_or(0)
     }

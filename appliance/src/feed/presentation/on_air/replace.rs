@@ -11,14 +11,14 @@ use crate::feed::presentation::Action;
 use crate::supervisor::Death;
 
 impl OnAir {
-    /// Starts a worker that goes on where the last one stopped: every rung anew from the beginning of its open segment,
-    /// with the source's pictures from the last key frame before it.
+    /// Starts a worker that goes on where the last one stopped: every rung from the beginning of its open segment, or
+    /// behind the chunks of it that viewers know, with the source's pictures from the last key frame before it.
     pub(super) fn start_worker(&mut self, actions: &mut Vec<Action>) {
         let Some(video) = &mut self.video else { return };
         let mut rungs = Vec::with_capacity(video.rungs.len());
         for (track, state) in video.rungs.iter_mut().enumerate() {
-            let (segment, first_frame, was_open) = state.restart();
-            if self.begun && was_open {
+            let (segment, first_frame, void) = state.restart(self.begun);
+            if self.begun && void {
                 actions.push(Action::Restart(track, segment));
             }
             rungs.push(RungJob { rung: state.rung.clone(), first_frame });

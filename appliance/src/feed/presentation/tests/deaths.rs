@@ -31,6 +31,39 @@ fn another_worker_makes_the_open_segment_anew_from_the_source_that_was_kept() {
     }
 }
 
+/// As the worker encodes for it.
+const PROMPT: Ways = Ways { reorders: false, lookahead: 0, ..PLAIN };
+
+fn low() -> crate::config::Feed {
+    crate::config::Feed { latency: media::Latency::Low, ..super::driver::feed() }
+}
+
+#[test]
+fn chunks_that_viewers_know_stay_and_another_worker_begins_behind_them() {
+    let mut within = 0;
+    for millis in (2_300..4_400).step_by(130) {
+        let mut driver = Driver::with(PROMPT, &low(), super::driver::limits());
+        driver.configure(BOTH);
+        driver.play(BOTH, millis);
+        driver.kill_worker(&KILLED);
+        driver.play(BOTH, 10_000);
+        let cadence = driver.cadence();
+        for frame in &driver.first_frames {
+            // Behind a whole chunk: of half the rate, at the next picture.
+            let into = frame % u64::from(cadence.frames_per_segment());
+            assert!(into % u64::from(cadence.frames_per_chunk()) <= 1, "{frame}");
+            within += usize::from(into > 0);
+        }
+        assert_eq!(driver.fills, [0; 0], "after {millis} ms");
+        driver.leave();
+        assert_eq!(driver.log.dropped, 0, "after {millis} ms");
+        driver.log.check_even_end();
+        let (played, end) = (i64::try_from(millis).unwrap() + 10_000, driver.log.end_millis());
+        assert!((-40..=40).contains(&(played - end)), "{played} ms played, {end} ms kept");
+    }
+    assert!(within > 20, "{within} rungs went on within a segment");
+}
+
 #[test]
 fn a_worker_that_dies_before_it_opened_is_replaced_too() {
     let mut driver = Driver::new(PLAIN);
@@ -112,8 +145,12 @@ proptest! {
         first in 100u64..9_000,
         reorders: bool,
         lookahead in 0usize..20,
+        low_latency: bool,
     ) {
-        let mut driver = Driver::new(Ways { reorders, lookahead, ..PLAIN });
+        let mut driver = match low_latency {
+            true => Driver::with(PROMPT, &low(), super::driver::limits()),
+            false => Driver::new(Ways { reorders, lookahead, ..PLAIN }),
+        };
         driver.configure(BOTH);
         driver.play(BOTH, first);
         let mut played = first;
@@ -124,6 +161,7 @@ proptest! {
             driver.log.check_aligned();
         }
         driver.leave();
+        prop_assert!(!low_latency || driver.log.dropped == 0);
         prop_assert!(driver.log.dismissed.is_empty(), "{:?}", driver.log.dismissed);
         driver.log.check_even_end();
         let end = u64::try_from(driver.log.end_millis()).unwrap();

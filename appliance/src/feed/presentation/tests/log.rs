@@ -27,6 +27,8 @@ pub(super) struct Log {
     pub(super) warnings: Vec<&'static str>,
     pub(super) closed: bool,
     pub(super) quarantines: usize,
+    /// Open segments that were dropped, chunks and all.
+    pub(super) dropped: usize,
     tracks: Vec<Track>,
 }
 
@@ -64,6 +66,7 @@ impl Log {
         assert!(!state.whole.contains_key(&segment.0), "track {track}: whole segment {segment} is restarted");
         if let Some((open, start)) = state.open.take() {
             assert_eq!(open, segment, "track {track}: the segment that is restarted");
+            self.dropped += 1;
             state.next = Some(start);
         }
     }
@@ -107,6 +110,11 @@ impl Log {
     /// Likewise of the first track, in milliseconds.
     pub(super) fn end_millis(&self) -> i64 {
         self.end_of(0).ticks_at(Timescale::MILLIS)
+    }
+
+    /// Where a track's chunks end, in milliseconds.
+    pub(super) fn chunks_end_millis(&self, track: usize) -> i64 {
+        self.tracks[track].next.map_or(0, |next| next.ticks_at(Timescale::MILLIS))
     }
 
     /// Every segment stands where the cadence has it, on every track.

@@ -24,6 +24,30 @@ fn a_stalled_source_is_filled_within_a_second_or_so_of_wall_time() {
     }
 }
 
+/// In low latency chunks go on coming in time, for players hold little more than a second.
+#[test]
+fn with_low_latency_a_stall_is_filled_sooner() {
+    let feed = crate::config::Feed { latency: media::Latency::Low, ..super::driver::feed() };
+    let prompt = Ways { reorders: false, lookahead: 0, ..PLAIN };
+    let mut driver = Driver::with(prompt, &feed, super::driver::limits());
+    driver.configure(BOTH);
+    driver.play(BOTH, 6_000);
+    // What a network holds back for a moment is waited for.
+    driver.wait(400);
+    driver.jump(400);
+    driver.play(BOTH, 2_000);
+    assert_eq!(driver.fills, [0; 0]);
+    let length = driver.cadence().time_of(driver.cadence().frames_per_chunk().into());
+    for _ in 0..50 {
+        driver.wait(100);
+        let behind = i64::try_from(driver.elapsed().as_millis()).unwrap() - driver.log.chunks_end_millis(0);
+        // The deadline, a tick, and the chunk that is being written.
+        let most = 500 + 100 + length.ticks_at(media::Timescale::MILLIS) + 40;
+        assert!(behind <= most, "{behind} ms behind, {most} ms are allowed");
+    }
+    driver.log.check_aligned();
+}
+
 #[test]
 fn one_track_that_falls_silent_does_not_stop_the_other() {
     for rest in [VIDEO, AUDIO] {
