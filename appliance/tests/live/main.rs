@@ -14,6 +14,7 @@ mod hls;
 mod hostile_ingest;
 mod http_serving;
 mod ladder_output;
+mod low_latency;
 mod metrics_and_api;
 mod output;
 mod picture_formats;

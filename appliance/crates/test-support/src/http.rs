@@ -70,6 +70,17 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Answ
     Ok(Answer { status, headers, body: body.map_err(|e| format!("{method} {url}: {e}"))? })
 }
 
+/// The body of a GET that succeeds, to be read as it comes.
+///
+/// # Panics
+/// Where it does not succeed.
+#[must_use]
+pub fn stream(url: &str) -> impl std::io::Read {
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
+    let response = agent.get(url).call().unwrap_or_else(|e| panic!("GET {url}: {e}"));
+    response.into_body().into_reader()
+}
+
 /// The answer to a GET, whatever its status.
 ///
 /// # Panics

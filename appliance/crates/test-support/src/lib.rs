@@ -2,7 +2,8 @@
 //! that is shipped may depend on it.
 //!
 //! - [`rungd`]: starts the daemon on free ports in a folder of its own, and stops it.
-//! - [`publisher`]: ffmpeg and GStreamer as studio encoders; [`raw_rtmp`]: the few RTMP bytes to be impolite with.
+//! - [`publisher`]: ffmpeg and GStreamer as studio encoders; [`timed`]: one that knows when it sent each picture;
+//!   [`raw_rtmp`]: the few RTMP bytes to be impolite with.
 //! - [`http`]: a viewer's requests; [`mpd`]: what the manifest says; [`boxes`]: what the segments say, read by other
 //!   code than wrote them; [`media_check`]: what ffmpeg makes of them.
 //! - [`browser`]: players in headless Chromium.
@@ -22,6 +23,7 @@ pub mod process;
 pub mod publisher;
 pub mod raw_rtmp;
 pub mod rungd;
+pub mod timed;
 pub mod wait;
 
 pub use mpd::Manifest;

@@ -8,6 +8,8 @@ use std::time::Duration;
 const HANDSHAKE_BYTES: usize = 1536;
 /// Chunk size before `Set Chunk Size` (5.4.1).
 const FIRST_CHUNK_SIZE: usize = 128;
+/// And for media.
+const MEDIA_CHUNK_SIZE: usize = 65_536;
 /// Longest wait for bytes.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -134,6 +136,39 @@ impl RawRtmp {
             1,
             &[Amf::String("publish"), Amf::Number(3.0), Amf::Null, Amf::String(key), Amf::String("live")],
         )
+    }
+
+    /// Makes what follows go out in few chunks (5.4.1).
+    ///
+    /// # Errors
+    /// Where the socket does.
+    pub fn set_chunk_size(&mut self) -> std::io::Result<()> {
+        let mut out = vec![2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0];
+        out.extend_from_slice(&u32::try_from(MEDIA_CHUNK_SIZE).unwrap().to_be_bytes());
+        self.stream.write_all(&out)
+    }
+
+    /// Sends sound (8) or a picture (9), as FLV has it, after [`Self::set_chunk_size`].
+    ///
+    /// # Errors
+    /// Where the socket does.
+    ///
+    /// # Panics
+    /// For stamps past four hours, which would need another header.
+    pub fn media(&mut self, kind: u8, millis: u32, body: &[u8]) -> std::io::Result<()> {
+        assert!(millis < 0xff_ffff, "{millis} ms need an extended time stamp");
+        let mut out = vec![4];
+        out.extend_from_slice(&millis.to_be_bytes()[1..]);
+        out.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes()[1..]);
+        out.push(kind);
+        out.extend_from_slice(&1u32.to_le_bytes());
+        for (index, part) in body.chunks(MEDIA_CHUNK_SIZE).enumerate() {
+            if index > 0 {
+                out.push(0xc4);
+            }
+            out.extend_from_slice(part);
+        }
+        self.stream.write_all(&out)
     }
 
     /// The next message; none at the end of the connection.
