@@ -39,6 +39,10 @@ test: deps-test lint build sims ## Everything that must pass before a change is 
 test-quick: ## The tests that need no media tools: all crates' unit tests, and the house rules
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test layering --test house_rules
 
+.PHONY: test-faults
+test-faults: deps-test build ## Kill workers and the daemon at random instants, at length (half an hour); RUNGD_FAULTS_SEED=n repeats a run
+	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test faults -- --nocapture --test-threads=1
+
 .PHONY: build
 build: deps-build ## The debug build of everything, tests' binaries excepted
 	cargo build $(CARGO_FLAGS) --workspace --bins

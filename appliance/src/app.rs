@@ -132,9 +132,11 @@ impl Daemon {
         let store = Store::open(&config.archive, &config.state_dir, &registry)
             .map_err(|source| AppError::Store { state_dir: config.state_dir.clone(), source })?;
 
-        // What an earlier run left without an end becomes a recording, with what was kept of it.
-        for interrupted in store.all_interrupted() {
-            store.close_interrupted(interrupted.feed.as_str(), interrupted.last_end_unix_millis());
+        // What an earlier run left on air its feed goes on with; without one it becomes a recording.
+        for left in store.all_interrupted() {
+            if !config.feeds.iter().any(|feed| feed.name == left.feed.as_str()) {
+                store.close_interrupted(left.feed.as_str(), left.last_end_unix_millis());
+            }
         }
 
         // Drivers take their time, and hung ones more: listening does not wait for them.

@@ -3,13 +3,14 @@
 //! A publish goes this way: ingest finds the feed by its key and claims it ([`admission`]); the feed's task
 //! ([`task`]) takes the media from the claim's bounded queue, hands it to the pure state machine of the presentation
 //! ([`presentation`]), and does what that asks for: messages to the worker, chunks to the store. [`status`] is what the
-//! outside may know of it.
+//! outside may know of it. What an earlier daemon left on air is gone on with first ([`resume`]).
 
 mod admission;
 mod meter;
 pub mod metrics;
 pub mod presentation;
 mod publishers;
+pub mod resume;
 pub mod source;
 pub mod status;
 pub mod task;

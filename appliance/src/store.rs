@@ -224,6 +224,8 @@ struct Shared {
     current: Mutex<BTreeMap<FeedName, Arc<PresentationView>>>,
     /// Of `current`: what nobody has decided on yet.
     interrupted: Mutex<BTreeMap<FeedName, Interrupted>>,
+    /// Of `current`: what is left to the next daemon.
+    suspended: Mutex<BTreeSet<FeedName>>,
     /// Every id that was ever begun and is not forgotten, so that nobody has to wait for a disk to know.
     taken: Mutex<BTreeSet<Key>>,
     archive: Option<(Archive, Listing)>,
@@ -303,6 +305,7 @@ impl Store {
         let shared = Shared {
             current: Mutex::default(),
             interrupted: Mutex::default(),
+            suspended: Mutex::default(),
             taken: Mutex::default(),
             archive,
             replays: replays.map(Arc::new),
@@ -359,12 +362,13 @@ impl Store {
             archive.submit(&key, Job::Begin { record, inits, resume: new.resume });
         }
         let interrupted = unpoisoned(&self.shared.interrupted).remove(&feed);
+        unpoisoned(&self.shared.suspended).remove(&feed);
         if let Some(before) = self.current().insert(feed, view.clone()) {
             let ended = interrupted.map_or(now_unix_millis, |before| before.last_end_unix_millis());
             self.shared.end(&before, ended);
             before.release();
         }
-        Ok(Presentation { view, store: self.clone() })
+        Ok(Presentation::new(view, self.clone()))
     }
 
     /// The presentation on a feed's live URL: on air, or the last one since the start.
@@ -502,13 +506,15 @@ impl Store {
         .await?
     }
 
-    /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`. What is interrupted stays
-    /// so.
+    /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`. What is interrupted or
+    /// suspended stays so.
     pub async fn shutdown(&self, timeout: Duration) {
         let now_unix_millis = clock::unix_millis();
         let views: Vec<_> = self.current().values().cloned().collect();
         for view in views {
-            if !unpoisoned(&self.shared.interrupted).contains_key(view.feed()) {
+            let kept = unpoisoned(&self.shared.interrupted).contains_key(view.feed())
+                || unpoisoned(&self.shared.suspended).contains(view.feed());
+            if !kept {
                 self.shared.end(&view, now_unix_millis);
             }
         }

@@ -13,6 +13,7 @@
 //! a slate are shown, until another one takes its place ([`sources`]) or the grace time is over. It outlives its worker
 //! too ([`on_air`]'s `workers`).
 
+mod note;
 mod on_air;
 mod probing;
 mod sources;
@@ -32,11 +33,15 @@ use crate::config;
 use crate::feed::source::Input;
 use crate::supervisor::Death;
 
-pub use on_air::Facts;
+pub use note::{Note, NoteError, Settings};
+pub use on_air::{Continuation, Facts};
 pub use sources::{Role, SourceId};
 
 use probing::Probing;
 use sources::{Heard, Sources};
+
+/// The name of the sound's track; no rung may have it.
+const AUDIO_TRACK: &str = "audio";
 
 /// Silence of the source after which the timeline goes on without it: shorter than any player's buffer, longer than any
 /// encoder's hiccup.
@@ -68,7 +73,9 @@ pub enum Action {
     Quarantine(String),
     /// End this publish, with a sentence for the encoder.
     Dismiss(SourceId, String),
-    /// The presentation is over; nothing comes behind this.
+    /// Replace what a later daemon needs to go on; none: it is not to go on.
+    Note(Option<Box<Note>>),
+    /// The presentation is over, or suspended; nothing comes behind this.
     Close,
 }
 
@@ -81,6 +88,8 @@ pub struct Opening {
     pub cadence: Cadence,
     /// Its tracks: video rungs, best first, then audio.
     pub tracks: Vec<OpeningTrack>,
+    /// What a later daemon needs to go on with it.
+    pub note: Note,
 }
 
 /// A track at its beginning.
@@ -103,7 +112,20 @@ pub struct Presentation {
     phase: Phase,
     /// When media last came from a source on air.
     heard: Option<Instant>,
+    /// What a later daemon would know; none where that is an earlier one's note.
+    noted: Option<Noted>,
     problem: Option<String>,
+}
+
+/// What a later daemon would know of a presentation that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    /// There is a source.
+    Source,
+    /// There is none.
+    NoSource,
+    /// It is not to be gone on with.
+    Over,
 }
 
 #[derive(Debug)]
@@ -117,7 +139,37 @@ impl Presentation {
     /// A presentation whose source is yet to come.
     #[must_use]
     pub fn new(config: Arc<config::Feed>, limits: config::SourceLimits) -> Self {
-        Self { config, limits, sources: Sources::new(), phase: Phase::Waiting, heard: None, problem: None }
+        Self {
+            config,
+            limits,
+            sources: Sources::new(),
+            phase: Phase::Waiting,
+            heard: None,
+            noted: Some(Noted::Source),
+            problem: None,
+        }
+    }
+
+    /// A presentation that an earlier daemon left, gone on with at `now`. `silent` is how long it had no source by then;
+    /// time in which nobody could publish, because no daemon ran, does not count.
+    ///
+    /// # Errors
+    /// Where what was noted makes no sense to this release, with a sentence for the operator.
+    pub fn resume(
+        config: Arc<config::Feed>,
+        limits: config::SourceLimits,
+        now: Now,
+        silent: Duration,
+        from: Continuation,
+    ) -> Result<(Self, Vec<Action>), String> {
+        let (on_air, actions) = on_air::OnAir::resume(&config, limits.clone(), now, from)?;
+        let mut this = Self::new(config, limits);
+        this.phase = Phase::OnAir(Box::new(on_air));
+        // A monotonic clock that is younger than the silence makes it shorter, which does no harm.
+        this.noted = None;
+        this.heard = Some(now.instant.checked_sub(silent).unwrap_or(now.instant));
+        let actions = this.settle(now, actions);
+        Ok((this, actions))
     }
 
     /// A publisher has joined.
@@ -179,6 +231,9 @@ impl Presentation {
 
     /// Puts the source on air that should be, if another one is or none.
     fn switch(&mut self, now: Now) -> Vec<Action> {
+        if self.is_filling() {
+            return Vec::new();
+        }
         let anew = self.probing();
         let Some(ready) = self.sources.take_over(now, self.config.backup_return, || anew) else {
             return Vec::new();
@@ -230,6 +285,32 @@ impl Presentation {
         self.settle(now, actions)
     }
 
+    /// This daemon stops, and a later one is to go on where this one is then: puts out what is left of whole segments.
+    pub fn suspend(&mut self, now: Now) -> Vec<Action> {
+        let actions = match &mut self.phase {
+            Phase::Waiting => vec![Action::Close],
+            Phase::OnAir(on_air) => on_air.suspend(),
+            Phase::Closed => Vec::new(),
+        };
+        self.settle(now, actions)
+    }
+
+    /// Whether time in which no daemon ran is still to be filled: [`Self::fill_gap`] is to be called, as often as the store
+    /// takes more.
+    #[must_use]
+    pub fn is_filling(&self) -> bool {
+        matches!(&self.phase, Phase::OnAir(on_air) if on_air.is_filling())
+    }
+
+    /// Fills at most so many segments of it.
+    pub fn fill_gap(&mut self, now: Now, most: u64) -> Vec<Action> {
+        let actions = match &mut self.phase {
+            Phase::OnAir(on_air) => on_air.fill_gap(now, most),
+            _ => Vec::new(),
+        };
+        self.settle(now, actions)
+    }
+
     /// Takes what the worker said at `now`.
     pub fn worker(&mut self, now: Now, message: FromWorker, payload: Bytes) -> Vec<Action> {
         let actions = match &mut self.phase {
@@ -271,6 +352,7 @@ impl Presentation {
             }
             _ => {}
         }
+        actions.extend(self.note(now));
         let before = actions.len();
         actions.retain(|action| !matches!(action, Action::Close));
         if actions.len() < before {
@@ -281,6 +363,30 @@ impl Presentation {
             actions.push(Action::Close);
         }
         actions
+    }
+
+    /// Notes for a later daemon what has changed.
+    fn note(&mut self, now: Now) -> Option<Action> {
+        let Phase::OnAir(on_air) = &self.phase else { return None };
+        if !on_air.is_begun() || on_air.is_suspended() {
+            return None;
+        }
+        let state = match (on_air.is_finishing(), self.sources.on_air()) {
+            (true, _) => Noted::Over,
+            (false, Some(_)) => Noted::Source,
+            (false, None) => Noted::NoSource,
+        };
+        if self.noted.replace(state) == Some(state) {
+            return None;
+        }
+        let silent = self.heard.map_or(Duration::ZERO, |heard| now.instant.saturating_duration_since(heard));
+        let silent = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+        let since = now.unix_millis.saturating_sub(silent);
+        Some(Action::Note(match state {
+            Noted::Over => None,
+            Noted::Source => Some(Box::new(on_air.note(None))),
+            Noted::NoSource => Some(Box::new(on_air.note(Some(since)))),
+        }))
     }
 
     /// Whether what is left is being put out.

@@ -1,5 +1,7 @@
 //! The task of one feed: waits for a publisher, runs its presentation, and does what the state machine asks for.
 
+mod shown;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +19,13 @@ use crate::config;
 use crate::devices::{Devices, Share};
 use crate::feed::presentation::{Action, Opening, Presentation, SourceId};
 use crate::feed::publishers::Publishers;
+use crate::feed::resume::{self, Pace};
 use crate::feed::source::Input;
-use crate::feed::status::{FeedState, FeedStatus, RungStatus, SourceStatus, WorkerStatus};
+use crate::feed::status::{FeedState, FeedStatus, WorkerStatus};
 use crate::feed::{Feed, Publisher, metrics};
 use crate::store::{self, NewPresentation, NewTrack, Store};
 use crate::supervisor::{self, Worker, WorkerEvent};
+use crate::telemetry::chain;
 
 /// How often a presentation is let see time pass.
 const TICK: Duration = Duration::from_millis(100);
@@ -87,6 +91,7 @@ impl Task {
             () = self.parts.devices.ready() => {}
             _ = self.stopping.wait_for(|stop| *stop) => {}
         }
+        self.go_on().await;
         loop {
             let publisher = tokio::select! {
                 joined = self.feed.next_publisher() => Some(joined),
@@ -95,36 +100,81 @@ impl Task {
             };
             let Some(publisher) = publisher else { break };
             let config = self.feed.config.load_full();
-            let mut programme = Programme {
-                presentation: Presentation::new(config.clone(), self.parts.limits.clone()),
-                config: config.clone(),
-                feed: self.feed.clone(),
-                parts: self.parts.clone(),
-                publishers: Publishers::default(),
-                id: None,
-                worker: None,
-                device: None,
-                worker_build: String::new(),
-                recording: None,
-                slate: read_slate(&config).await,
-                failure: None,
-                shedding: false,
-                closed: false,
-                ending: false,
-            };
+            let presentation = Presentation::new(config.clone(), self.parts.limits.clone());
+            let mut programme = self.programme(config, presentation).await;
             programme.join(publisher);
-            let run = programme.run(self.stopping.clone(), self.removed.clone());
-            // In a task of its own, so that a fault of ours in one presentation is not the end of its feed.
-            if let Err(fault) = tokio::spawn(run).await {
-                error!(feed = config.name, %fault, "presentation failed");
-                let problem = Some("an internal fault ended the presentation; see the log".to_owned());
-                let status = FeedStatus { problem, ..idle_status(&config) };
-                self.parts.metrics.show(&self.feed.status.load(), &status);
-                self.feed.status.store(Arc::new(status));
-            }
+            self.put_on(programme).await;
         }
         // One that still waits is told by this.
         drop(self.feed.take_waiting());
+    }
+
+    /// Goes on with what an earlier daemon left, if it left something and that may be.
+    async fn go_on(&self) {
+        let config = self.feed.config.load_full();
+        if *self.stopping.borrow() {
+            return;
+        }
+        let Some(left) = self.parts.store.interrupted(&config.name) else { return };
+        let (id, ended_unix_millis) = (left.id.clone(), left.last_end_unix_millis());
+        let now = clock::both();
+        let resumed = resume::decide(&config, &left, now.unix_millis)
+            .map_err(|refused| chain(&refused))
+            .and_then(|(from, silent)| {
+                Presentation::resume(config.clone(), self.parts.limits.clone(), now, silent, from)
+            });
+        let (presentation, actions) = match resumed {
+            Ok(resumed) => resumed,
+            Err(why) => {
+                info!(feed = config.name, presentation = %id, why, "what was on air becomes a recording");
+                self.parts.store.close_interrupted(&config.name, ended_unix_millis);
+                return;
+            }
+        };
+        let recording = match self.parts.store.resume(left) {
+            Ok(recording) => recording,
+            Err(fault) => return error!(feed = config.name, presentation = %id, %fault, "cannot go on"),
+        };
+        let mut programme = self.programme(config, presentation).await;
+        programme.recording = Some(recording);
+        programme.id = Some(id.to_string());
+        programme.act(actions);
+        self.put_on(programme).await;
+    }
+
+    async fn programme(&self, config: Arc<config::Feed>, presentation: Presentation) -> Programme {
+        Programme {
+            presentation,
+            slate: read_slate(&config).await,
+            config,
+            feed: self.feed.clone(),
+            parts: self.parts.clone(),
+            publishers: Publishers::default(),
+            id: None,
+            worker: None,
+            device: None,
+            worker_build: String::new(),
+            recording: None,
+            pace: Pace::default(),
+            failure: None,
+            shedding: false,
+            closed: false,
+            ending: false,
+            suspending: false,
+        }
+    }
+
+    /// Runs a programme to its end, in a task of its own, so that a fault of ours in one is not the end of its feed.
+    async fn put_on(&self, programme: Programme) {
+        let config = programme.config.clone();
+        let run = programme.run(self.stopping.clone(), self.removed.clone());
+        if let Err(fault) = tokio::spawn(run).await {
+            error!(feed = config.name, %fault, "presentation failed");
+            let problem = Some("an internal fault ended the presentation; see the log".to_owned());
+            let status = FeedStatus { problem, ..idle_status(&config) };
+            self.parts.metrics.show(&self.feed.status.load(), &status);
+            self.feed.status.store(Arc::new(status));
+        }
     }
 }
 
@@ -147,8 +197,12 @@ struct Programme {
     failure: Option<String>,
     /// Whether pictures are left out until the next key frame.
     shedding: bool,
+    /// How fast time is filled that no daemon ran in.
+    pace: Pace,
     /// Nothing more of the source is taken.
     ending: bool,
+    /// The next daemon is to go on with it.
+    suspending: bool,
     closed: bool,
 }
 
@@ -175,12 +229,13 @@ impl Programme {
                     }
                     let actions = self.presentation.tick(clock::both());
                     self.act(actions);
+                    self.fill_gap();
                     if until_status == 0 {
                         self.publish_status();
                     }
                     until_status = (until_status + 1) % TICKS_PER_STATUS;
                 }
-                _ = stopping.wait_for(|stop| *stop), if !self.ending => self.end("the appliance is shutting down"),
+                _ = stopping.wait_for(|stop| *stop), if !self.ending => self.stop(),
                 _ = removed.wait_for(|gone| *gone), if !self.ending => {
                     self.end("the feed was removed from the configuration");
                 }
@@ -218,6 +273,34 @@ impl Programme {
         let actions = self.presentation.finish(clock::both());
         self.act(actions);
         self.publish_status();
+    }
+
+    /// The daemon stops. The programme does not end with it where the next daemon may go on: most stops are restarts.
+    fn stop(&mut self) {
+        let why = "the appliance is shutting down";
+        if self.config.grace.is_zero() || self.parts.store.archive_health().is_none() {
+            return self.end(why);
+        }
+        self.ending = true;
+        self.suspending = true;
+        info!(feed = self.config.name, grace = ?self.config.grace, "programme is suspended");
+        self.publishers.dismiss_all(why);
+        let actions = self.presentation.suspend(clock::both());
+        self.act(actions);
+        self.publish_status();
+    }
+
+    /// Fills time in which no daemon ran, as fast as the archive takes it.
+    fn fill_gap(&mut self) {
+        let Some(recording) = self.recording.as_ref().filter(|_| self.presentation.is_filling()) else {
+            return;
+        };
+        let now = clock::both();
+        let room = self.pace.room(now.instant, recording.view().waiting_for_archive());
+        if room > 0 {
+            let actions = self.presentation.fill_gap(now, room);
+            self.act(actions);
+        }
     }
 
     fn worker_event(&mut self, event: WorkerEvent) {
@@ -269,6 +352,11 @@ impl Programme {
                 Action::Dismiss(id, reason) => {
                     warn!(feed = self.config.name, reason, "publish dismissed");
                     self.publishers.dismiss(id, &reason);
+                }
+                Action::Note(note) => {
+                    if let Some(recording) = &self.recording {
+                        recording.note_resume(note.map_or_else(Vec::new, |note| note.to_bytes()));
+                    }
                 }
                 Action::Close => self.closed = true,
             }
@@ -342,7 +430,7 @@ impl Programme {
                 memory: self.config.memory,
                 target_latency: (self.config.latency == media::Latency::Low)
                     .then_some(self.config.target_latency),
-                resume: Vec::new(),
+                resume: opening.note.to_bytes(),
                 tracks,
             };
             self.parts.store.begin(new).map_err(|fault| fault.to_string())
@@ -371,9 +459,13 @@ impl Programme {
 
     fn close(mut self) {
         self.worker = None;
-        if let Some(recording) = self.recording.take() {
-            recording.end(clock::unix_millis());
-            info!(feed = self.config.name, presentation = self.id, "presentation ends");
+        match self.recording.take() {
+            Some(recording) if self.suspending => recording.suspend(),
+            Some(recording) => {
+                recording.end(clock::unix_millis());
+                info!(feed = self.config.name, presentation = self.id, "presentation ends");
+            }
+            None => {}
         }
         let why = self.problem().unwrap_or_else(|| "the programme has ended".to_owned());
         self.publishers.dismiss_all(&why);
@@ -409,8 +501,8 @@ impl Programme {
             ..idle_status(&self.config)
         };
         if let Some(facts) = facts {
-            status.source = Some(source_status(&facts, &report));
-            status.rungs = rung_statuses(&facts, &report);
+            status.source = Some(shown::source_status(&facts, &report));
+            status.rungs = shown::rung_statuses(&facts, &report);
         }
         self.parts.metrics.show(&self.feed.status.load(), &status);
         self.feed.status.store(Arc::new(status));
@@ -482,58 +574,4 @@ fn window_kind(spec: &TrackSpec) -> WindowTrackKind {
             WindowTrackKind::Audio { sample_rate: params.sample_rate, channels: params.channels }
         }
     }
-}
-
-fn source_status(facts: &crate::feed::presentation::Facts, report: &worker_protocol::Report) -> SourceStatus {
-    let (video, audio) = (facts.source.video.as_ref(), facts.source.audio.as_ref());
-    let size = report.source_size.or(video.map(|video| video.size));
-    SourceStatus {
-        video_codec: video.map(|video| video.codec.name().to_owned()),
-        width: size.map_or(0, |size| size.width),
-        height: size.map_or(0, |size| size.height),
-        frame_rate: facts.source.frame_rate.to_string(),
-        deinterlacing: report.deinterlacing,
-        audio_codec: audio.map(|_| "AAC".to_owned()),
-        sample_rate: audio.map_or(0, |audio| audio.sample_rate),
-        channels: audio.map_or(0, |audio| audio.channels),
-        bit_rate: facts.source_bit_rate,
-        key_frame_interval_millis: u64::try_from(facts.key_frame_interval.as_millis()).unwrap_or(u64::MAX),
-        decode_errors: report.decode_errors,
-        frames_repeated: report.frames_repeated,
-        pictures_dropped: report.pictures_dropped,
-        timestamp_jumps: facts.timestamp_jumps,
-    }
-}
-
-fn rung_statuses(
-    facts: &crate::feed::presentation::Facts,
-    report: &worker_protocol::Report,
-) -> Vec<RungStatus> {
-    let rung = |(index, rung): (usize, &media::Rung)| {
-        let told = report.rungs.get(index).cloned().unwrap_or_default();
-        let rate = match rung.rate {
-            media::ladder::RungRate::Full => facts.frame_rate,
-            media::ladder::RungRate::Half => facts.frame_rate.half(),
-        };
-        RungStatus {
-            name: rung.name.clone(),
-            width: rung.size.width,
-            height: rung.size.height,
-            frame_rate: rate.to_string(),
-            bit_rate: rung.bit_rate,
-            measured_bit_rate: facts.rung_bit_rates.get(index).copied().unwrap_or_default(),
-            real_time_ratio: real_time_ratio(told.frames_in, told.busy_micros, rate.as_f64()),
-            queue_depth: told.queue_depth,
-            latency_millis: told.latency_micros / 1000,
-            pictures_out: told.pictures_out,
-        }
-    };
-    facts.rungs.iter().enumerate().map(rung).collect()
-}
-
-/// Frames the encoder could do a second over frames it must do.
-fn real_time_ratio(frames: u64, busy_micros: u64, frames_per_second: f64) -> Option<f64> {
-    let busy = Duration::from_micros(busy_micros).as_secs_f64();
-    let frames = u32::try_from(frames).ok().filter(|frames| *frames > 0)?;
-    (busy > 0.0).then(|| f64::from(frames) / busy / frames_per_second)
 }

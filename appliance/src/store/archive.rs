@@ -32,7 +32,6 @@ use super::metrics::Metrics;
 use super::name::{FeedName, InvalidName, PresentationId, TrackName};
 use super::segment::Segment;
 use crate::clock;
-use crate::telemetry::chain;
 
 pub(super) use self::recovery::recover;
 pub(super) use self::retention::Retention;

@@ -81,7 +81,7 @@ impl Store {
         let Interrupted { feed, id, next_segment, .. } = interrupted;
         let view = self.decide(&feed, &id)?;
         info!(%feed, presentation = %id, %next_segment, "presentation goes on");
-        Ok(Presentation { view, store: self.clone() })
+        Ok(Presentation::new(view, self.clone()))
     }
 
     /// Ends the interrupted presentation of a feed, which is from then on a recording; false where there is none.

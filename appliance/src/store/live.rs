@@ -402,6 +402,11 @@ impl LiveWindow {
         self.bytes
     }
 
+    /// Numbers in memory, listed or pending, that the archive does not have.
+    pub(super) fn unkept(&self) -> usize {
+        self.unkept.len()
+    }
+
     /// Segments held, over all tracks.
     pub(super) fn segments(&self) -> usize {
         self.tracks.iter().map(|track| track.segments.len()).sum()

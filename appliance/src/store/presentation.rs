@@ -5,19 +5,24 @@ use std::sync::Arc;
 use media::{MediaTime, SegmentNumber};
 use packager::cmaf::Chunk;
 
-use super::Store;
 use super::archive::Job;
 use super::view::PresentationView;
+use super::{Store, unpoisoned};
 use crate::clock;
 
 /// The writer of one presentation. Dropped, it ends it.
 #[derive(Debug)]
 pub struct Presentation {
-    pub(super) view: Arc<PresentationView>,
-    pub(super) store: Store,
+    view: Arc<PresentationView>,
+    store: Store,
+    suspended: bool,
 }
 
 impl Presentation {
+    pub(super) const fn new(view: Arc<PresentationView>, store: Store) -> Self {
+        Self { view, store, suspended: false }
+    }
+
     /// What viewers see of it.
     #[must_use]
     pub fn view(&self) -> &Arc<PresentationView> {
@@ -51,6 +56,17 @@ impl Presentation {
         }
     }
 
+    /// Leaves it without an end, for the next daemon to find interrupted: what is not whole is dropped, what is whole is
+    /// still listed and archived. Without an archive there would be nothing to find, and it ends.
+    pub fn suspend(mut self) {
+        if self.store.shared.archive.is_none() {
+            return;
+        }
+        self.suspended = true;
+        self.view.discard_open();
+        unpoisoned(&self.store.shared.suspended).insert(self.view.feed().clone());
+    }
+
     /// Ends it: a segment that is not whole is dropped, the manifest turns static in place.
     pub fn end(self, now_unix_millis: u64) {
         self.store.shared.end(&self.view, now_unix_millis);
@@ -59,6 +75,9 @@ impl Presentation {
 
 impl Drop for Presentation {
     fn drop(&mut self) {
+        if self.suspended {
+            return;
+        }
         self.store.shared.end(&self.view, clock::unix_millis());
     }
 }

@@ -210,6 +210,12 @@ impl PresentationView {
         self.lock().range()
     }
 
+    /// Numbers that are whole on every track and that the archive does not have yet; none without an archive.
+    #[must_use]
+    pub fn waiting_for_archive(&self) -> usize {
+        self.lock().unkept()
+    }
+
     /// Media bytes held in memory.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
@@ -376,6 +382,13 @@ impl PresentationView {
             self.progress.send_modify(|progress| progress.chunks += 1);
         }
         restarted
+    }
+
+    /// Drops what is not whole, and tells its readers.
+    pub(super) fn discard_open(&self) {
+        for track in 0..self.names.len() {
+            self.restart(track, SegmentNumber::FIRST);
+        }
     }
 
     /// See [`super::Presentation::complete`].

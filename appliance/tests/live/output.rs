@@ -31,7 +31,7 @@ pub(crate) fn check(rungd: &Rungd, manifest: &Manifest) -> BTreeMap<String, Fetc
 }
 
 /// `tfdt` is what the MPD says, and each segment and chunk begins where the one before it ends.
-fn contiguous(track: &str, fetched: &Fetched) {
+pub(crate) fn contiguous(track: &str, fetched: &Fetched) {
     let mut end = None;
     let mut number = None;
     for (listed, segment) in &fetched.segments {
@@ -62,7 +62,7 @@ fn contiguous(track: &str, fetched: &Fetched) {
     }
 }
 
-fn begins_with_idr(track: &str, fetched: &Fetched) {
+pub(crate) fn begins_with_idr(track: &str, fetched: &Fetched) {
     for (listed, segment) in &fetched.segments {
         let first = segment.samples().next().expect("a segment has a sample");
         assert!(first.sync, "{track}, segment {}: its first sample is no sync sample", listed.number);

@@ -29,6 +29,8 @@ pub struct Setup {
     feeds: Vec<FeedSetup>,
     ingest: Vec<String>,
     other: Vec<String>,
+    /// Of HTTP, RTMP and RTMPS; free ones where none.
+    ports: Option<[u16; 3]>,
 }
 
 /// How one feed is to be set up. Small pictures and short segments, so that many fit on two cores.
@@ -121,6 +123,28 @@ impl Setup {
         self
     }
 
+    /// Keeps to the same ports over restarts, as an appliance does: viewers and encoders come back by themselves.
+    ///
+    /// # Panics
+    /// Where the system has no free ones.
+    #[must_use]
+    pub fn on_fixed_ports(mut self) -> Self {
+        let mut held = Vec::new();
+        // Below those that the system gives to outgoing connections (ip_local_port_range), which could be in the way of a
+        // restart; spread by the process, so that tests side by side rarely try the same.
+        let first = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
+        for port in (first..32_000).chain(10_000..first) {
+            if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+                held.push((listener, port));
+            }
+            if let [http, rtmp, rtmps] = held.as_slice() {
+                self.ports = Some([http.1, rtmp.1, rtmps.1]);
+                return self;
+            }
+        }
+        panic!("no three free ports")
+    }
+
     /// Starts the daemon.
     ///
     /// # Panics
@@ -135,10 +159,11 @@ impl Setup {
     fn start_in(&self, folder: TempDir) -> Rungd {
         let config = folder.path().join("rungd.toml");
         let feeds: String = self.feeds.iter().map(FeedSetup::toml).collect();
+        let [http, rtmp, rtmps] = self.ports.unwrap_or_default();
         let text = format!(
-            "state_dir = \"state\"\n\n[ingest]\nrtmp = [\"127.0.0.1:0\"]\nrtmps = [\"127.0.0.1:0\"]\n\
+            "state_dir = \"state\"\n\n[ingest]\nrtmp = [\"127.0.0.1:{rtmp}\"]\nrtmps = [\"127.0.0.1:{rtmps}\"]\n\
              tls_certificate = \"certificate.pem\"\ntls_key = \"key.pem\"\napplication = \"live\"\n{}\n\n\
-             [http]\nlisten = [\"127.0.0.1:0\"]\n\n{}\n{feeds}",
+             [http]\nlisten = [\"127.0.0.1:{http}\"]\n\n{}\n{feeds}",
             self.ingest.join("\n"),
             self.other.join("\n"),
         );
@@ -321,7 +346,17 @@ impl Rungd {
         self.process.pid()
     }
 
-    /// Starts it again on the same state, with the same configuration; ports differ. It must have been stopped.
+    /// Ends it without a word, as a crash does, and waits until it is gone.
+    ///
+    /// # Panics
+    /// Where it does not end within a deadline.
+    pub fn kill(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+        let _ = self.process.wait(STOP_DEADLINE);
+    }
+
+    /// Starts it again on the same state, with the same configuration; ports differ, unless
+    /// [`Setup::on_fixed_ports`] said otherwise. It must have been stopped or killed.
     #[must_use]
     pub fn start_again(self) -> Self {
         let Self { setup, process, folder, .. } = self;

@@ -1,8 +1,11 @@
 //! A presentation on its grid: source units become presentation times, pictures and audio frames become segments.
 
 mod attach;
+mod ending;
+mod gap;
 mod pictures;
 mod replace;
+mod resume;
 mod sound;
 mod workers;
 
@@ -12,21 +15,28 @@ use bytes::Bytes;
 use media::gop::{GopBounds, GopBuffer};
 use media::probe::Source;
 use media::timeline::{Placed, SourceStamp, Timeline, TimelineConfig, Track};
-use media::{AccessUnit, Cadence, FrameRate, Latency, MediaTime, Rung, Timescale, VideoCodec, VideoParams};
+use media::{
+    AccessUnit, Cadence, FrameRate, Latency, MediaTime, Rung, SegmentNumber, Timescale, VideoCodec,
+    VideoParams,
+};
 use packager::segmenter::{Packaged, Picture};
 use packager::track::TrackSpec;
 use worker_protocol::{FromWorker, Report, ToWorker};
 
+use super::note::Settings;
 use super::probing::{Held, Ready};
 use super::watch::{Finding, Watch};
-use super::{Action, Opening, OpeningTrack, STALL, STALL_LOW};
+use super::{AUDIO_TRACK, Action, Opening, OpeningTrack, STALL, STALL_LOW};
 use crate::clock::Now;
 use crate::config;
 use crate::feed::meter::Meter;
 use crate::feed::source::Input;
-use pictures::{Pictures, RungState};
+use gap::Gap;
+use pictures::{Pictures, RungState, Start};
 use sound::Sound;
 use workers::Workers;
+
+pub use resume::Continuation;
 
 /// How far the source may run ahead of wall time before it is held back. Encoders send in bursts of a GOP at most.
 const MAX_LEAD: Duration = Duration::from_secs(2);
@@ -41,9 +51,6 @@ const MAX_HELD_BYTES: u64 = 64 * 1024 * 1024;
 /// How far the worker's pictures may be behind wall time before it is told to fill: longer than a decoder and encoders
 /// hold pictures back. A source whose pictures do not decode would else leave a hole until it is given up.
 const MAX_LAG: Duration = Duration::from_secs(3);
-/// Sound beyond the last picture that is cut off at the end rather than seen with a still picture.
-const TAIL: Duration = Duration::from_millis(500);
-
 /// What is kept of the source for a new worker: ten seconds of 24 Mbit/s, and three times a usual group of pictures.
 const GOP_BOUNDS: GopBounds = GopBounds { bytes: 32 * 1024 * 1024, duration: Duration::from_secs(30) };
 
@@ -77,7 +84,7 @@ pub struct Facts {
 /// A presentation on its grid.
 #[derive(Debug)]
 pub(super) struct OnAir {
-    zero: Now,
+    zero: Zero,
     cadence: Cadence,
     source: Source,
     timeline: Timeline,
@@ -101,10 +108,32 @@ pub(super) struct OnAir {
     workers: Workers,
     /// When the next worker is started, if there is none.
     replace_at: Option<Instant>,
+    /// Time that the daemon was away for, and that nothing stands in yet.
+    gap: Option<Gap>,
+    /// What a later daemon must be set to as well, to go on with it.
+    settings: Settings,
     /// Whether the source is held to be what kills workers.
     poisoned: bool,
     finishing: bool,
+    /// Whether a later daemon is to go on with it.
+    suspended: bool,
     problem: Option<String>,
+}
+
+/// Presentation time zero, on both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Zero {
+    /// Wall time of it, in milliseconds since 1970.
+    unix_millis: u64,
+    /// When this daemon took the presentation up, and how old that was then. The monotonic clock may be younger than it.
+    taken_up: Instant,
+    age: Duration,
+}
+
+impl Zero {
+    const fn at(now: Now) -> Self {
+        Self { unix_millis: now.unix_millis, taken_up: now.instant, age: Duration::ZERO }
+    }
 }
 
 impl OnAir {
@@ -117,8 +146,7 @@ impl OnAir {
         let Ready { source, zero, held } = ready;
         let frame_rate = config.frame_rate.unwrap_or(source.frame_rate);
         let cadence = Cadence::new(frame_rate, config.segment_duration, config.chunk_duration);
-        // Standard latency has no use for them, and they are bytes of every chunk.
-        let producer_zero = (config.latency == Latency::Low).then_some(zero.unix_millis);
+        let start = Start::new(config, SegmentNumber::FIRST, zero.unix_millis);
         let mut actions = Vec::new();
         let video = match &source.video {
             Some(params) => {
@@ -129,18 +157,10 @@ impl OnAir {
                 let mut gop = GopBuffer::new(GOP_BOUNDS);
                 gop.configuration(params.codec, params.configuration.clone());
                 Some(Pictures {
-                    rungs: rungs
-                        .into_iter()
-                        .map(|rung| RungState::new(rung, cadence, producer_zero))
-                        .collect(),
-                    head: MediaTime::ZERO,
-                    read: MediaTime::ZERO,
-                    filled: 0,
-                    source_end: MediaTime::ZERO,
+                    rungs: rungs.into_iter().map(|rung| RungState::new(rung, cadence, start)).collect(),
                     codec: params.codec,
                     configuration: params.configuration.clone(),
-                    gop,
-                    report: None,
+                    ..Pictures::new(gop)
                 })
             }
             None => None,
@@ -148,13 +168,31 @@ impl OnAir {
         let audio = match &source.audio {
             Some(params) => {
                 let track = video.as_ref().map_or(0, |video| video.rungs.len());
-                Some(Sound::new(params, cadence, track, video.is_some(), producer_zero)?)
+                Some(Sound::new(params, cadence, track, video.is_some(), start)?)
             }
             None => None,
         };
         if video.is_none() && audio.is_none() {
             return Err("the stream has neither video nor audio".to_owned());
         }
+        let mut this = Self::assemble(config, limits, (Zero::at(zero), cadence), source, (video, audio));
+        this.attached = true;
+        this.start_worker(&mut actions);
+        this.begin_if_open(&mut actions);
+        for Held { at, input } in held {
+            actions.extend(this.input(at, input));
+        }
+        Ok((this, actions))
+    }
+
+    /// One without a source, of which nothing is begun.
+    fn assemble(
+        config: &config::Feed,
+        limits: config::SourceLimits,
+        (zero, cadence): (Zero, Cadence),
+        source: Source,
+        (video, audio): (Option<Pictures>, Option<Sound>),
+    ) -> Self {
         let audio_frame =
             audio.as_ref().map_or(TimelineConfig::default().audio_frame, |audio| audio.frame_duration);
         let timeline = Timeline::new(TimelineConfig {
@@ -162,7 +200,7 @@ impl OnAir {
             audio_frame,
             ..TimelineConfig::default()
         });
-        let mut this = Self {
+        Self {
             zero,
             cadence,
             source,
@@ -178,21 +216,18 @@ impl OnAir {
             feed: config.name.clone(),
             title: config.title.clone(),
             latency: config.latency,
-            attached: true,
+            attached: false,
             sound_fits: true,
             dismissal: None,
             workers: Workers::default(),
             replace_at: None,
+            gap: None,
+            settings: Settings::of(config),
             poisoned: false,
             finishing: false,
+            suspended: false,
             problem: None,
-        };
-        this.start_worker(&mut actions);
-        this.begin_if_open(&mut actions);
-        for Held { at, input } in held {
-            actions.extend(this.input(at, input));
         }
-        Ok((this, actions))
     }
 
     pub(super) const fn frame_rate(&self) -> FrameRate {
@@ -210,7 +245,7 @@ impl OnAir {
 
     /// Wall time since presentation time zero.
     fn elapsed(&self, now: Now) -> Duration {
-        now.instant.saturating_duration_since(self.zero.instant)
+        self.zero.age.saturating_add(now.instant.saturating_duration_since(self.zero.taken_up))
     }
 
     pub(super) fn input(&mut self, now: Now, input: Input) -> Vec<Action> {
@@ -356,6 +391,9 @@ impl OnAir {
             self.replace_at = None;
             self.start_worker(&mut actions);
         }
+        if self.gap.is_some() {
+            return actions;
+        }
         let elapsed = MediaTime::from_duration(self.elapsed(now), Timescale::VIDEO);
         let before = |by: Duration| elapsed.minus(MediaTime::from_duration(by, Timescale::VIDEO));
         let due = before(match self.latency {
@@ -403,19 +441,24 @@ impl OnAir {
                     None => state.spec = Some(spec),
                     // Viewers have the first worker's init segment, and would decode nonsense with it.
                     Some(first) if *first != spec => {
-                        self.give_up(
-                            format!("a new worker encodes rung {rung} with other parameters"),
-                            &mut actions,
-                        );
+                        self.send_away(format!("a new worker encodes rung {rung} with other parameters"));
+                        // Nothing of what it sends may stand behind what there is.
+                        self.close_as_it_is(&mut actions);
+                        return actions;
                     }
                     Some(_) => {}
                 }
                 self.begin_if_open(&mut actions);
             }
             FromWorker::Picture { rung, frame, key } => {
-                self.coded_picture(now, rung, Picture { frame, key, payload }, &mut actions)
+                let picture = Picture { frame, key, payload };
+                match &mut self.gap {
+                    Some(gap) => gap.push(usize::from(rung), picture),
+                    None => self.coded_picture(now, rung, picture, &mut actions),
+                }
             }
             FromWorker::Report(report) => self.note_report(report),
+            FromWorker::Finished if self.gap.is_some() => self.slate_is_coded(),
             FromWorker::Finished => {
                 if !self.finishing {
                     self.send_away("the worker finished before its source did".to_owned());
@@ -484,7 +527,7 @@ impl OnAir {
             })
         });
         let audio_track = self.audio.as_ref().map(|audio| OpeningTrack {
-            name: "audio".to_owned(),
+            name: AUDIO_TRACK.to_owned(),
             spec: audio.spec.clone(),
             nominal_bit_rate: NOMINAL_AUDIO_BIT_RATE,
         });
@@ -492,66 +535,10 @@ impl OnAir {
             availability_start_unix_millis: self.zero.unix_millis,
             cadence: self.cadence,
             tracks: video_tracks.chain(audio_track).collect(),
+            note: self.note(None),
         }));
         self.begun = true;
         actions.extend(self.held.drain(..).map(|(track, package)| Action::Keep(track, package)));
-    }
-
-    /// The source has ended.
-    pub(super) fn finish(&mut self) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if !self.finishing {
-            self.begin_to_finish(&mut actions);
-        }
-        actions
-    }
-
-    fn begin_to_finish(&mut self, actions: &mut Vec<Action>) {
-        self.finishing = true;
-        let Some(video) = &self.video else { return self.close(actions) };
-        if let Some(audio) = &self.audio
-            && audio.head.minus(video.head) > MediaTime::from_duration(TAIL, Timescale::VIDEO)
-        {
-            // A short tail is cut instead: filling would cost the pictures that the decoder still holds.
-            let frame = self.cadence.nearest_frame(audio.head);
-            let slate_from = u64::MAX;
-            actions.push(Action::ToWorker(ToWorker::FillTo { frame, slate_from }, Bytes::new()));
-        }
-        if self.replace_at.is_some() {
-            // There is no worker to put out what is left.
-            return self.close(actions);
-        }
-        actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new()));
-    }
-
-    /// Closes the last segments, sound and picture at the same time.
-    fn close(&mut self, actions: &mut Vec<Action>) {
-        self.finishing = true;
-        let mut last = Vec::new();
-        let mut sound_ends_at = None;
-        if let Some(video) = &mut self.video
-            && let Some((frames, packages)) = video.end()
-        {
-            last = packages;
-            sound_ends_at = Some(self.cadence.time_of(frames));
-        }
-        if let Some(audio) = &mut self.audio {
-            let packages = match (sound_ends_at, &self.video) {
-                (Some(time), _) => audio.end_at(time),
-                (None, None) => audio.end(),
-                (None, Some(_)) => Ok(Vec::new()),
-            };
-            match packages {
-                Ok(packages) => last.extend(packages.into_iter().map(|package| (audio.track, package))),
-                Err(fault) => {
-                    self.problem.get_or_insert(fault);
-                }
-            }
-        }
-        if self.begun {
-            actions.extend(last.into_iter().map(|(track, package)| Action::Keep(track, package)));
-        }
-        actions.push(Action::Close);
     }
 
     pub(super) fn is_ahead(&self, now: Now) -> bool {

@@ -7,4 +7,5 @@ mod ends;
 mod log;
 mod outlasting;
 mod refusals;
+mod resumed;
 mod returns;

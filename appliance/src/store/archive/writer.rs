@@ -11,11 +11,12 @@ use tracing::{error, info, warn};
 use super::backend::{ArchiveBackend, ObjectName, Part};
 use super::queue::{MAX_WAITING, Written, lane_took, take_next};
 use super::retention::{self, Retention};
-use super::{ArchiveError, Job, Key, Shared, chain, recovery};
+use super::{ArchiveError, Job, Key, Shared, recovery};
 use crate::clock;
 use crate::store::catalogue::{Catalogue, Listed, NewSegment, PresentationRecord};
 use crate::store::name::TrackName;
 use crate::store::segment::Segment;
+use crate::telemetry::chain;
 use media::SegmentNumber;
 
 /// Between two tries of a job that failed. Short against the window, long against a disk that is in trouble.

@@ -3,16 +3,33 @@
 use bytes::Bytes;
 use media::gop::GopBuffer;
 use media::ladder::RungRate;
-use media::{Cadence, FrameRate, MediaTime, Rung, SegmentNumber, VideoCodec};
+use media::{Cadence, FrameRate, Latency, MediaTime, Rung, SegmentNumber, VideoCodec};
 use packager::SegmentError;
 use packager::segmenter::{Packaged, Picture, VideoSegmenter};
 use packager::track::TrackSpec;
 use worker_protocol::Report;
 
+use crate::config;
 use crate::feed::meter::Meter;
 
 /// How long the last picture is held before the slate.
 const LAST_PICTURE_MILLIS: i64 = 1000;
+
+/// Where tracks begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    /// Their first segment.
+    pub(super) segment: SegmentNumber,
+    /// Wall time of presentation time zero, in milliseconds since 1970, where chunks are to say when they happened.
+    pub(super) producer_zero: Option<u64>,
+}
+
+impl Start {
+    pub(super) fn new(config: &config::Feed, segment: SegmentNumber, zero_unix_millis: u64) -> Self {
+        // Standard latency has no use for them, and they are bytes of every chunk.
+        Self { segment, producer_zero: (config.latency == Latency::Low).then_some(zero_unix_millis) }
+    }
+}
 
 /// The pictures of a presentation.
 #[derive(Debug)]
@@ -49,11 +66,20 @@ pub(super) struct RungState {
 }
 
 impl RungState {
-    /// A rung of a presentation on this grid; with the wall time of presentation time zero in milliseconds since 1970
-    /// where its chunks are to say when they happened.
-    pub(super) fn new(rung: Rung, cadence: Cadence, producer_zero: Option<u64>) -> Self {
-        let segmenter = segmenter(cadence, rung.rate, SegmentNumber::FIRST, producer_zero);
-        Self { rung, spec: None, meter: Meter::default(), cadence, producer_zero, segmenter, pictures: 0 }
+    /// A rung of a presentation on this grid, from a segment on.
+    pub(super) fn new(rung: Rung, cadence: Cadence, start: Start) -> Self {
+        let segmenter = segmenter(cadence, rung.rate, start);
+        let mut this = Self {
+            rung,
+            spec: None,
+            meter: Meter::default(),
+            cadence,
+            producer_zero: start.producer_zero,
+            segmenter,
+            pictures: 0,
+        };
+        this.pictures = this.open_from() / this.step();
+        this
     }
 
     pub(super) fn frame_rate(&self) -> FrameRate {
@@ -75,7 +101,8 @@ impl RungState {
         if begun && self.announces_chunks() && self.segmenter.rewind() {
             return (segment, first, false);
         }
-        self.segmenter = segmenter(self.cadence, self.rung.rate, segment, self.producer_zero);
+        self.segmenter =
+            segmenter(self.cadence, self.rung.rate, Start { segment, producer_zero: self.producer_zero });
         (segment, first, was_open)
     }
 
@@ -90,6 +117,11 @@ impl RungState {
             true => self.segmenter.next_after_chunks(),
             false => self.cadence.first_frame(self.segmenter.segment()),
         }
+    }
+
+    /// How many pictures a whole segment has.
+    pub(super) fn pictures_per_segment(&self) -> u64 {
+        u64::from(self.cadence.frames_per_segment()) / self.step()
     }
 
     const fn step(&self) -> u64 {
@@ -107,20 +139,30 @@ impl RungState {
     }
 }
 
-fn segmenter(
-    cadence: Cadence,
-    rate: RungRate,
-    first: SegmentNumber,
-    producer_zero: Option<u64>,
-) -> VideoSegmenter {
-    let segmenter = VideoSegmenter::new(cadence, rate, first);
-    match producer_zero {
+fn segmenter(cadence: Cadence, rate: RungRate, start: Start) -> VideoSegmenter {
+    let segmenter = VideoSegmenter::new(cadence, rate, start.segment);
+    match start.producer_zero {
         Some(zero) => segmenter.with_producer_time(zero),
         None => segmenter,
     }
 }
 
 impl Pictures {
+    /// Without rungs and without a source.
+    pub(super) const fn new(gop: GopBuffer) -> Self {
+        Self {
+            rungs: Vec::new(),
+            head: MediaTime::ZERO,
+            read: MediaTime::ZERO,
+            filled: 0,
+            source_end: MediaTime::ZERO,
+            codec: VideoCodec::H264,
+            configuration: Bytes::new(),
+            gop,
+            report: None,
+        }
+    }
+
     /// Whether every rung's encoder is open.
     pub(super) fn are_open(&self) -> bool {
         self.rungs.iter().all(|rung| rung.spec.is_some())
@@ -140,6 +182,13 @@ impl Pictures {
     /// When the slate comes: the last picture is held for a second first.
     pub(super) fn slate_time(&self) -> MediaTime {
         self.source_end.plus(MediaTime::from_millis(LAST_PICTURE_MILLIS))
+    }
+
+    /// Everything before `time` is there, and the slate is shown from there on until a source comes.
+    pub(super) fn slate_from(&mut self, time: MediaTime, frame: u64) {
+        self.head = time;
+        self.filled = frame;
+        self.source_end = time.minus(MediaTime::from_millis(LAST_PICTURE_MILLIS));
     }
 
     /// The first grid frame that a new worker would have to make of any rung.

@@ -14,6 +14,9 @@ impl OnAir {
     /// Starts a worker that goes on where the last one stopped: every rung from the beginning of its open segment, or
     /// behind the chunks of it that viewers know, with the source's pictures from the last key frame before it.
     pub(super) fn start_worker(&mut self, actions: &mut Vec<Action>) {
+        if self.gap.is_some() {
+            return self.start_slate_worker(actions);
+        }
         let Some(video) = &mut self.video else { return };
         let mut rungs = Vec::with_capacity(video.rungs.len());
         for (track, state) in video.rungs.iter_mut().enumerate() {
@@ -69,6 +72,9 @@ impl OnAir {
                 self.problem.get_or_insert_with(|| death.to_string());
             }
             self.close(&mut actions);
+            return actions;
+        }
+        if self.has_slate() {
             return actions;
         }
         match self.workers.died(now.instant) {

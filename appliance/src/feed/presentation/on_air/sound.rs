@@ -9,6 +9,8 @@ use media::{AudioParams, Cadence, MediaTime, SegmentNumber};
 use packager::segmenter::{AudioGrid, AudioSegmenter, Packaged};
 use packager::track::TrackSpec;
 
+use super::pictures::Start;
+
 /// Most frames that wait for pictures: over two minutes at 96 kHz. A worker that is so far behind has been ended long
 /// before.
 const MAX_WAITING_FRAMES: usize = 16 * 1024;
@@ -36,34 +38,41 @@ pub(super) struct Sound {
 }
 
 impl Sound {
+    /// Sound of a presentation on this grid, from a segment on.
     pub(super) fn new(
         params: &AudioParams,
         cadence: Cadence,
         track: usize,
         beside_pictures: bool,
-        producer_zero: Option<u64>,
+        start: Start,
     ) -> Result<Self, String> {
         let grid =
             AudioGrid::new(cadence, params.sample_rate, params.samples_per_frame).map_err(unpackaged)?;
-        let mut segmenter = AudioSegmenter::new(grid, SegmentNumber::FIRST);
-        if let Some(zero) = producer_zero {
+        let mut segmenter = AudioSegmenter::new(grid, start.segment);
+        if let Some(zero) = start.producer_zero {
             segmenter = segmenter.with_producer_time(zero);
         }
         let spec = TrackSpec::audio(params.clone()).ok_or("the sound has a sample rate of zero")?;
         let frame_duration =
             MediaTime::new(i64::from(params.samples_per_frame), spec.timescale).to_duration();
+        let from = cadence.segment_start(start.segment);
         Ok(Self {
             spec,
             params: params.clone(),
             track,
             frame_duration,
-            head: MediaTime::ZERO,
-            line: AudioLine::new(params, 0).map_err(|fault| fault.to_string())?,
+            head: from,
+            line: AudioLine::new(params, segmenter.next_frame()).map_err(|fault| fault.to_string())?,
             segmenter,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            limit: beside_pictures.then_some(MediaTime::ZERO),
+            limit: beside_pictures.then_some(from),
         })
+    }
+
+    /// The segment that is open.
+    pub(super) const fn segment(&self) -> SegmentNumber {
+        self.segmenter.segment()
     }
 
     /// Silent frames put in so far.
@@ -100,11 +109,23 @@ impl Sound {
     /// Ends the sound where the pictures end, to a frame: what is later is dropped, what lacks is silence.
     pub(super) fn end_at(&mut self, time: MediaTime) -> Result<Vec<Packaged>, String> {
         let mut out = self.release_to(time)?;
-        // Every frame that begins before: a last segment of one picture still has sound.
-        let scale = self.spec.timescale;
-        let frame = MediaTime::from_duration(self.frame_duration, scale);
-        out.extend(self.fill_to(time.rescale(scale).plus(frame).minus(MediaTime::new(1, scale)))?);
+        // A last segment of one picture still has sound.
+        out.extend(self.fill_until(time)?);
         out.extend(self.end()?);
+        Ok(out)
+    }
+
+    /// Puts silence for every frame that begins before `time`.
+    fn fill_until(&mut self, time: MediaTime) -> Result<Vec<Packaged>, String> {
+        let end = self.segmenter.grid().first_frame_from(time);
+        self.fill_to(self.line.time_of(end))
+    }
+
+    /// Makes the open segment, which ends at `time`, whole with silence.
+    pub(super) fn pass_segment(&mut self, time: MediaTime) -> Result<Vec<Packaged>, String> {
+        let mut out = self.release_to(time)?;
+        out.extend(self.fill_until(time)?);
+        self.head = time;
         Ok(out)
     }
 

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::ladder::RungRate;
-use media::{Cadence, FramePicker, MediaTime, SourceStamp, Timescale, VideoCodec};
+use media::{Cadence, FramePicker, MediaTime, SegmentNumber, SourceStamp, Timescale, VideoCodec};
 use worker_protocol::{FromWorker, Job, Report, ToWorker};
 
 use super::log::Log;
 use crate::clock::Now;
 use crate::config;
-use crate::feed::presentation::{Action, Presentation, Role, SourceId};
+use crate::feed::presentation::{Action, Continuation, Presentation, Role, SourceId};
 use crate::feed::source::Input;
 use crate::supervisor::Death;
 
@@ -31,6 +31,8 @@ pub(super) const AVC_576I25: &[u8] = &[
 /// AAC-LC, 48 kHz, stereo (ISO/IEC 14496-3, 1.6.2.1).
 const AAC_48K_STEREO: &[u8] = &[0x11, 0x90];
 const TICK_MILLIS: u64 = 100;
+/// What the store takes of a gap.
+const SEGMENTS_PER_TICK: u64 = 4;
 /// The publisher that a driver begins with.
 const SOURCE: SourceId = 0;
 /// One picture of 30000/1001 and one audio frame, in microseconds.
@@ -319,8 +321,12 @@ impl Driver {
         }
         // What the worker says comes behind all that was asked for.
         while let Some((message, payload)) = self.worker.as_mut().and_then(|worker| worker.says.pop_front()) {
+            let last_word = matches!(message, FromWorker::Finished);
             let actions = self.presentation.worker(self.now(), message, payload);
             self.act(actions);
+            if last_word && !self.log.closed {
+                self.kill_worker(&Death::Finished);
+            }
         }
     }
 
@@ -358,6 +364,10 @@ impl Driver {
             self.next_tick_millis += TICK_MILLIS;
             let actions = self.presentation.tick(self.now());
             self.act(actions);
+            if self.presentation.is_filling() {
+                let actions = self.presentation.fill_gap(self.now(), SEGMENTS_PER_TICK);
+                self.act(actions);
+            }
         }
         self.now_micros = self.now_micros.max(micros);
     }
@@ -461,6 +471,38 @@ impl Driver {
     pub(super) fn kill_worker(&mut self, death: &Death) {
         self.worker = None;
         let actions = self.presentation.worker_ended(self.now(), death);
+        self.act(actions);
+    }
+
+    /// Workers that start from now on behave like this.
+    pub(super) fn set_ways(&mut self, ways: Ways) {
+        self.ways = ways;
+    }
+
+    /// The daemon stops, for a later one to go on.
+    pub(super) fn suspend(&mut self) {
+        let actions = self.presentation.suspend(self.now());
+        self.act(actions);
+    }
+
+    /// The daemon dies with its workers, and another one goes on after so long. Its publishers are gone.
+    pub(super) fn kill_daemon(&mut self, feed: &config::Feed, away_millis: u64) {
+        self.worker = None;
+        self.now_micros += away_millis * 1000;
+        self.next_tick_millis = self.now_micros.div_ceil(1000).next_multiple_of(TICK_MILLIS);
+        let note = self.log.note.clone().expect("a note of how to go on");
+        let (availability_start_unix_millis, cadence) =
+            (self.log.opening.as_ref().unwrap().availability_start_unix_millis, self.log.cadence());
+        let next_segment = SegmentNumber(self.log.listed() + 1);
+        self.log.cut_off();
+        let end = availability_start_unix_millis
+            + u64::try_from(cadence.segment_start(next_segment).to_duration().as_millis()).unwrap();
+        let silent = note.silent_at(end);
+        let from = Continuation { note, availability_start_unix_millis, cadence, next_segment };
+        let now = self.now();
+        let resumed = Presentation::resume(Arc::new(feed.clone()), limits(), now, silent, from);
+        let (presentation, actions) = resumed.expect("a presentation that can be gone on with");
+        self.presentation = presentation;
         self.act(actions);
     }
 

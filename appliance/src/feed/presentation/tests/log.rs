@@ -6,7 +6,7 @@ use media::{Cadence, MediaTime, SegmentNumber, Timescale};
 use packager::segmenter::Packaged;
 use packager::track::TrackMedia;
 
-use crate::feed::presentation::{Action, Opening};
+use crate::feed::presentation::{Action, Note, Opening};
 
 /// One track, as it was kept.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub(super) struct Log {
     pub(super) quarantines: usize,
     /// Open segments that were dropped, chunks and all.
     pub(super) dropped: usize,
+    /// What a later daemon would find.
+    pub(super) note: Option<Note>,
     tracks: Vec<Track>,
 }
 
@@ -39,6 +41,7 @@ impl Log {
             Action::Begin(opening) => {
                 assert!(self.opening.is_none(), "a second Begin");
                 self.tracks.resize_with(opening.tracks.len(), Track::default);
+                self.note = Some(opening.note.clone());
             }
             Action::Keep(track, package) => {
                 assert!(self.opening.is_some(), "{package:?} came before Begin");
@@ -55,8 +58,19 @@ impl Log {
             Action::Restart(track, segment) => self.restart(*track, *segment),
             Action::Quarantine(_) => self.quarantines += 1,
             Action::Warn { rule, .. } => self.warnings.push(rule),
+            Action::Note(note) => self.note = note.as_deref().cloned(),
             Action::Close => self.closed = true,
             Action::StartWorker(_) | Action::ToWorker(..) => {}
+        }
+    }
+
+    /// The daemon dies: what is not whole on every track is gone.
+    pub(super) fn cut_off(&mut self) {
+        let listed = self.listed();
+        for track in &mut self.tracks {
+            track.whole.split_off(&(listed + 1));
+            track.open = None;
+            track.next = Some(track.whole.values().next_back().map_or(MediaTime::ZERO, |(_, end)| *end));
         }
     }
 

@@ -1,0 +1,97 @@
+//! The end of a presentation, or of this daemon's part in it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::{MediaTime, Timescale};
+use worker_protocol::ToWorker;
+
+use super::OnAir;
+use crate::feed::presentation::Action;
+
+/// Sound beyond the last picture that is cut off at the end rather than seen with a still picture.
+const TAIL: Duration = Duration::from_millis(500);
+
+impl OnAir {
+    /// The programme has ended: puts out what is left.
+    pub(in super::super) fn finish(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.finishing {
+            self.begin_to_finish(&mut actions);
+        }
+        actions
+    }
+
+    pub(super) fn begin_to_finish(&mut self, actions: &mut Vec<Action>) {
+        self.finishing = true;
+        let Some(video) = &self.video else { return self.close(actions) };
+        if self.replace_at.is_some() || self.gap.is_some() {
+            // There is no worker to put out what is left.
+            return self.close(actions);
+        }
+        if let Some(audio) = &self.audio
+            && audio.head.minus(video.head) > MediaTime::from_duration(TAIL, Timescale::VIDEO)
+        {
+            // A short tail is cut instead: filling would cost the pictures that the decoder still holds.
+            let frame = self.cadence.nearest_frame(audio.head);
+            let slate_from = u64::MAX;
+            actions.push(Action::ToWorker(ToWorker::FillTo { frame, slate_from }, Bytes::new()));
+        }
+        actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new()));
+    }
+
+    /// Closes the last segments, sound and picture at the same time.
+    pub(super) fn close(&mut self, actions: &mut Vec<Action>) {
+        if self.suspended {
+            return self.close_as_it_is(actions);
+        }
+        self.finishing = true;
+        let mut last = Vec::new();
+        let mut sound_ends_at = None;
+        if let Some(video) = &mut self.video
+            && let Some((frames, packages)) = video.end()
+        {
+            last = packages;
+            sound_ends_at = Some(self.cadence.time_of(frames));
+        }
+        if let Some(audio) = &mut self.audio {
+            let packages = match (sound_ends_at, &self.video) {
+                (Some(time), _) => audio.end_at(time),
+                (None, None) => audio.end(),
+                (None, Some(_)) => Ok(Vec::new()),
+            };
+            match packages {
+                Ok(packages) => last.extend(packages.into_iter().map(|package| (audio.track, package))),
+                Err(fault) => {
+                    self.problem.get_or_insert(fault);
+                }
+            }
+        }
+        if self.begun {
+            actions.extend(last.into_iter().map(|(track, package)| Action::Keep(track, package)));
+        }
+        actions.push(Action::Close);
+    }
+
+    /// This daemon stops and a later one is to go on: puts out what is left of whole segments. One that is cut short could
+    /// have nothing behind it.
+    pub(in super::super) fn suspend(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.finishing {
+            return actions;
+        }
+        self.finishing = true;
+        self.suspended = true;
+        match self.video.is_none() || self.replace_at.is_some() || self.gap.is_some() {
+            true => self.close_as_it_is(&mut actions),
+            false => actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new())),
+        }
+        actions
+    }
+
+    /// Closes without making anything of what is not whole.
+    pub(super) fn close_as_it_is(&mut self, actions: &mut Vec<Action>) {
+        self.finishing = true;
+        actions.push(Action::Close);
+    }
+}

@@ -1,0 +1,305 @@
+//! A viewer who takes everything that is listed, as soon as it is, and forgets nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use test_support::mpd::{Fetched, ListedSegment};
+use test_support::{Manifest, Stopwatch, boxes, http};
+
+/// Between two looks at the manifests; players look less often.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What a viewer was given.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What should not have been.
+    faults: Vec<String>,
+    availability_start: Option<String>,
+    tracks: BTreeMap<String, Track>,
+    /// Every URL that was fetched, with what came.
+    fetched: BTreeMap<String, Vec<u8>>,
+    /// Requests that failed while the daemon was known to be down.
+    excused: u64,
+}
+
+#[derive(Debug, Default)]
+struct Track {
+    timescale: u64,
+    init: Vec<u8>,
+    segments: BTreeMap<u64, (ListedSegment, Vec<u8>)>,
+    /// When each was first listed, in milliseconds since the viewer came.
+    listed_at: BTreeMap<u64, u128>,
+    /// What the last manifest listed.
+    range: Option<(u64, u64)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Viewer {
+    feed: String,
+    seen: Arc<Mutex<Seen>>,
+    leave: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// When a viewer was made to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lateness {
+    /// The segment.
+    pub(crate) number: u64,
+    /// How much later than the promptest one, in milliseconds.
+    pub(crate) late_millis: u128,
+}
+
+struct Loop {
+    base: String,
+    feed: String,
+    seen: Arc<Mutex<Seen>>,
+    down: Arc<AtomicBool>,
+    since: Stopwatch,
+}
+
+impl Viewer {
+    /// Comes to watch `feed`, which must list something by now; `down` says when the daemon is known to be down.
+    pub(crate) fn new(base: &str, feed: &str, down: &Arc<AtomicBool>) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let leave = Arc::new(AtomicBool::new(false));
+        let looking = Loop {
+            base: base.to_owned(),
+            feed: feed.to_owned(),
+            seen: seen.clone(),
+            down: down.clone(),
+            since: Stopwatch::start(),
+        };
+        let thread = {
+            let leave = leave.clone();
+            std::thread::spawn(move || {
+                while !leave.load(Ordering::SeqCst) {
+                    looking.look();
+                    std::thread::sleep(LOOK_EVERY);
+                }
+            })
+        };
+        Self { feed: feed.to_owned(), seen, leave, thread: Some(thread) }
+    }
+
+    /// The last segment that was listed; zero before the first.
+    pub(crate) fn last_listed(&self) -> u64 {
+        let seen = self.seen.lock().unwrap();
+        seen.tracks.values().filter_map(|track| track.range).map(|(_, last)| last).min().unwrap_or(0)
+    }
+
+    /// Milliseconds since it came, and what it complains of so far.
+    ///
+    /// # Panics
+    /// Where it does.
+    pub(crate) fn assert_content(&self) {
+        let seen = self.seen.lock().unwrap();
+        assert!(seen.faults.is_empty(), "{}: {:#?}", self.feed, seen.faults);
+    }
+
+    /// How late each segment of the first track was listed, against the promptest.
+    pub(crate) fn lateness(&self) -> Vec<Lateness> {
+        let seen = self.seen.lock().unwrap();
+        let Some(track) = seen.tracks.values().find(|track| !track.listed_at.is_empty()) else {
+            return Vec::new();
+        };
+        let offsets: Vec<(u64, i128)> = track
+            .listed_at
+            .iter()
+            // What was listed when the viewer came is no measure.
+            .filter(|(_, at)| **at > 1_000)
+            .filter_map(|(number, at)| {
+                let (listed, _) = track.segments.get(number)?;
+                let end = u128::from(listed.start + listed.duration) * 1000 / u128::from(track.timescale);
+                Some((*number, i128::try_from(*at).unwrap() - i128::try_from(end).unwrap()))
+            })
+            .collect();
+        let promptest = offsets.iter().map(|(_, offset)| *offset).min().unwrap_or(0);
+        let late =
+            |(number, offset)| Lateness { number, late_millis: u128::try_from(offset - promptest).unwrap() };
+        offsets.into_iter().map(late).collect()
+    }
+
+    /// Stops looking, and gives what was seen of every track, after asking for all of it once more.
+    ///
+    /// # Panics
+    /// Where it complains of anything, or anything that was listed is not there any more or another.
+    pub(crate) fn leave(mut self) -> Watched {
+        self.leave.store(true, Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap();
+        self.assert_content();
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        for (url, body) in &seen.fetched {
+            let answer = http::get(url);
+            assert_eq!(answer.status, 200, "{url} was listed and answered once");
+            assert!(answer.body == *body, "{url} has changed");
+        }
+        let tracks = seen
+            .tracks
+            .into_iter()
+            .map(|(name, track)| {
+                let init = boxes::init(&track.init);
+                let mut bytes = track.init.clone();
+                let mut segments = Vec::new();
+                for (listed, body) in track.segments.into_values() {
+                    segments.push((listed, boxes::segment(&init, &body)));
+                    bytes.extend_from_slice(&body);
+                }
+                (name, Fetched { bytes, init, segments })
+            })
+            .collect();
+        Watched { tracks, excused: seen.excused, objects: seen.fetched.len() }
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.leave.store(true, Ordering::SeqCst);
+    }
+}
+
+/// All that a viewer saw.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) tracks: BTreeMap<String, Fetched>,
+    /// Requests that failed while the daemon was down.
+    pub(crate) excused: u64,
+    /// How many URLs were fetched.
+    pub(crate) objects: usize,
+}
+
+impl Loop {
+    fn fault(&self, fault: String) {
+        self.seen.lock().unwrap().faults.push(format!("at {:?}: {fault}", self.since.elapsed()));
+    }
+
+    /// A body, unless the request fails, for which only the daemon's absence is an excuse.
+    fn get(&self, url: &str) -> Option<Vec<u8>> {
+        let down_before = self.down.load(Ordering::SeqCst);
+        let answer = http::request("GET", url, &[]);
+        let excused = down_before || self.down.load(Ordering::SeqCst);
+        match answer {
+            Ok(answer) if answer.status == 200 => return Some(answer.body),
+            Ok(answer) => self.fault(format!("{url}: {} {}", answer.status, answer.text())),
+            Err(_) if excused => self.seen.lock().unwrap().excused += 1,
+            Err(error) => self.fault(error),
+        }
+        None
+    }
+
+    fn look(&self) {
+        let url = format!("{}/live/{}/manifest.mpd", self.base, self.feed);
+        let Some(body) = self.get(&url) else { return };
+        let manifest = Manifest::read(&String::from_utf8_lossy(&body), &url);
+        let now = self.since.elapsed().as_millis();
+        self.compare(&manifest, now);
+        for track in &manifest.tracks {
+            let init = self.once(&track.init_url);
+            let missing: Vec<ListedSegment> = {
+                let mut seen = self.seen.lock().unwrap();
+                let known = seen.tracks.entry(track.id.clone()).or_default();
+                known.timescale = track.timescale;
+                if let Some(init) = init {
+                    known.init = init;
+                }
+                let missing = track.segments.iter().filter(|s| !known.segments.contains_key(&s.number));
+                missing.cloned().collect()
+            };
+            for listed in missing {
+                if let Some(body) = self.once(&listed.url) {
+                    let mut seen = self.seen.lock().unwrap();
+                    let known = seen.tracks.entry(track.id.clone()).or_default();
+                    known.segments.insert(listed.number, (listed, body));
+                }
+            }
+            self.look_at_playlist(&track.id);
+        }
+    }
+
+    /// What a manifest may not do: begin anew, go back, leave something out.
+    fn compare(&self, manifest: &Manifest, now: u128) {
+        let mut faults = Vec::new();
+        let mut seen = self.seen.lock().unwrap();
+        let start = manifest.availability_start.clone();
+        if seen.availability_start.is_none() {
+            seen.availability_start.clone_from(&start);
+        }
+        if seen.availability_start != start {
+            faults.push(format!("availabilityStartTime {start:?} after {:?}", seen.availability_start));
+        }
+        if !manifest.dynamic {
+            faults.push("the manifest is static".to_owned());
+        }
+        for track in &manifest.tracks {
+            let known = seen.tracks.entry(track.id.clone()).or_default();
+            let numbers: Vec<u64> = track.segments.iter().map(|segment| segment.number).collect();
+            if numbers.windows(2).any(|pair| pair[1] != pair[0] + 1) {
+                faults.push(format!("{} lists {numbers:?}", track.id));
+            }
+            let contiguous = |pair: &[ListedSegment]| pair[0].start + pair[0].duration == pair[1].start;
+            if !track.segments.windows(2).all(contiguous) {
+                faults.push(format!("{} lists times with a step", track.id));
+            }
+            let range = numbers.first().copied().zip(numbers.last().copied());
+            if let Some((first, last)) = known.range
+                && range.is_none_or(|(first_now, last_now)| first_now < first || last_now < last)
+            {
+                faults.push(format!("{} lists {range:?} after {first} to {last}", track.id));
+            }
+            known.range = range.or(known.range);
+            for number in numbers {
+                known.listed_at.entry(number).or_insert(now);
+            }
+        }
+        drop(seen);
+        faults.into_iter().for_each(|fault| self.fault(fault));
+    }
+
+    fn look_at_playlist(&self, track: &str) {
+        let url = format!("{}/live/{}/{track}/index.m3u8", self.base, self.feed);
+        let Some(body) = self.get(&url) else { return };
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let mut named = BTreeSet::new();
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+            named.insert(resolve(&url, line));
+        }
+        if text.contains("#EXT-X-ENDLIST") || text.contains("#EXT-X-DISCONTINUITY\n") {
+            self.fault(format!("{url} ends, or breaks off:\n{text}"));
+        }
+        for url in named {
+            let _ = self.once(&url);
+        }
+    }
+
+    /// A body, which is fetched once.
+    fn once(&self, url: &str) -> Option<Vec<u8>> {
+        if let Some(body) = self.seen.lock().unwrap().fetched.get(url) {
+            return Some(body.clone());
+        }
+        let body = self.get(url)?;
+        self.seen.lock().unwrap().fetched.insert(url.to_owned(), body.clone());
+        Some(body)
+    }
+}
+
+/// A reference in a playlist, as far as ours go (RFC 3986, 5.3).
+fn resolve(base: &str, reference: &str) -> String {
+    if reference.contains("://") {
+        return reference.to_owned();
+    }
+    let authority = base.find("://").map_or(0, |at| at + 3);
+    let path = base[authority..].find('/').map_or(base.len(), |at| authority + at);
+    if reference.starts_with('/') {
+        return format!("{}{reference}", &base[..path]);
+    }
+    let (mut folder, mut rest) = (&base[..base.rfind('/').unwrap()], reference);
+    while let Some(up) = rest.strip_prefix("../") {
+        folder = &folder[..folder.rfind('/').unwrap()];
+        rest = up;
+    }
+    format!("{folder}/{rest}")
+}

@@ -1,0 +1,103 @@
+//! A worker dies or hangs at any instant: nobody is shown an error, and no more than a segment is late.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use test_support::{Rungd, wait_until};
+
+use crate::chance::Chance;
+use crate::crowd::{Crowd, FEEDS, setup};
+use crate::{alone, full};
+
+/// From a death to pictures of the new worker.
+const RECOVERY_DEADLINE: Duration = Duration::from_secs(20);
+/// The length of a segment, in milliseconds; 15 frames a second make it exact.
+const SEGMENT_MILLIS: u128 = 2_000;
+/// What counts as late.
+const LATE_MILLIS: u128 = 1_000;
+
+fn worker_of(rungd: &Rungd, feed: &str) -> i64 {
+    wait_until(RECOVERY_DEADLINE, "a worker", || rungd.feed(feed)["worker"]["pid"].as_i64())
+}
+
+fn strike(rungd: &Rungd, feed: &str, signal: Signal) -> i64 {
+    let pid = worker_of(rungd, feed);
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+    pid
+}
+
+fn wait_for_recovery(rungd: &Rungd, crowd: &Crowd, struck: usize, before: i64) {
+    wait_until(RECOVERY_DEADLINE, "another worker to put pictures out", || {
+        let status = rungd.feed(FEEDS[struck]);
+        let new = status["worker"]["pid"].as_i64().is_some_and(|pid| pid != before);
+        let out = status["rungs"][0]["pictures_out"].as_u64().is_some_and(|pictures| pictures > 0);
+        (new && out && status["state"] == "live").then_some(())
+    });
+    crowd.viewers.iter().for_each(crate::viewer::Viewer::assert_content);
+}
+
+/// How late every segment was listed, with its feed and its number, in milliseconds.
+fn lateness(crowd: &Crowd) -> Vec<(&'static str, u64, u128)> {
+    let of_feed = |(feed, viewer): (&'static str, &crate::viewer::Viewer)| {
+        viewer
+            .lateness()
+            .into_iter()
+            .map(move |late| (feed, late.number, late.late_millis))
+            .collect::<Vec<_>>()
+    };
+    FEEDS.into_iter().zip(&crowd.viewers).flat_map(of_feed).collect()
+}
+
+#[test]
+fn workers_that_are_killed_cost_nobody_more_than_a_segments_wait() {
+    let _alone = alone();
+    // Three deaths of one feed's workers within a minute are held to be its source's doing, so each feed is struck at
+    // most twice in a minute: every 7.8 s, one feed after the other, is every 31 s for each.
+    let (kills, every) = if full() { (100, 7_800) } else { (8, 4_000) };
+    let mut chance = Chance::new();
+    let mut rungd = setup().start();
+    let crowd = Crowd::gather(&mut rungd);
+    for round in 0..kills {
+        // Somewhere within its turn, so that the instant has nothing to do with segments or the last one's.
+        let wait = chance.millis(0..every / 2);
+        std::thread::sleep(wait);
+        let struck = round % FEEDS.len();
+        let before = strike(&rungd, FEEDS[struck], Signal::SIGKILL);
+        wait_for_recovery(&rungd, &crowd, struck, before);
+        let rest = Duration::from_millis(every).saturating_sub(wait);
+        std::thread::sleep(rest.saturating_sub(Duration::from_millis(500)));
+    }
+    let deaths = rungd.metric("rungd_worker_ends_total", &["reason=\"signalled\""]).unwrap_or(0.0);
+    let all = lateness(&crowd);
+    let worst = all.iter().map(|(_, _, millis)| *millis).max().unwrap_or(0);
+    let late: Vec<_> = all.into_iter().filter(|(_, _, millis)| *millis > LATE_MILLIS).collect();
+    let watched = crowd.leave(&rungd);
+    let objects: usize = watched.iter().map(|watched| watched.objects).sum();
+    println!(
+        "{kills} workers killed, {deaths} deaths: {} segments over {LATE_MILLIS} ms late, the latest by {worst} ms; \
+         {objects} objects fetched twice",
+        late.len()
+    );
+    assert!((deaths - f64::from(u32::try_from(kills).unwrap())).abs() < 0.5, "{deaths} deaths of {kills}");
+    assert!(worst <= SEGMENT_MILLIS, "segments were late: {late:?}");
+    assert!(late.len() <= kills, "more than {kills} segments were late: {late:?}");
+    assert!(watched.iter().all(|watched| watched.excused == 0));
+}
+
+#[test]
+fn a_worker_that_hangs_is_ended_and_replaced() {
+    let _alone = alone();
+    let mut chance = Chance::new();
+    let mut rungd = setup().start();
+    let crowd = Crowd::gather(&mut rungd);
+    std::thread::sleep(chance.millis(0..2_000));
+    let before = strike(&rungd, FEEDS[0], Signal::SIGSTOP);
+    wait_for_recovery(&rungd, &crowd, 0, before);
+    assert_eq!(rungd.metric("rungd_worker_ends_total", &["reason=\"hung\""]), Some(1.0));
+    let at = crowd.viewers[0].last_listed();
+    wait_until(RECOVERY_DEADLINE, "its viewers to get more", || {
+        (crowd.viewers[0].last_listed() >= at + 3).then_some(())
+    });
+    let _ = crowd.leave(&rungd);
+}
