@@ -21,6 +21,10 @@ impl<'a> BitReader<'a> {
         self.at
     }
 
+    pub(crate) fn skip(&mut self, bits: usize) {
+        self.at = self.at.saturating_add(bits);
+    }
+
     pub(crate) fn bit(&mut self) -> Result<u32, Exhausted> {
         let byte = self.bytes.get(self.at / 8).ok_or(Exhausted)?;
         let bit = (byte >> (7 - self.at % 8)) & 1;
@@ -111,6 +115,11 @@ impl BitWriter {
         debug_assert!(self.is_aligned(), "whole bytes begin on a byte");
         self.bytes.extend_from_slice(bytes);
         self.bits += 8 * bytes.len();
+    }
+
+    /// Bits written so far.
+    pub(crate) fn bits(&self) -> usize {
+        self.bits
     }
 
     pub(crate) fn is_aligned(&self) -> bool {

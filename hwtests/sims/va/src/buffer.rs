@@ -45,6 +45,8 @@ pub(crate) struct Buffer {
     pub(crate) count: usize,
     pub(crate) memory: Memory,
     pub(crate) mapped: bool,
+    /// What a mapped surface held when it was mapped: whether the client writes is seen only afterwards.
+    pub(crate) before: Option<Box<[u8]>>,
 }
 
 /// What vaRenderPicture takes of a buffer.

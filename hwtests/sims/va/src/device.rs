@@ -49,8 +49,10 @@ pub(crate) struct Device {
 const H264: [VAProfile; 3] =
     [ffi::VAProfileH264ConstrainedBaseline, ffi::VAProfileH264Main, ffi::VAProfileH264High];
 
-/// Fields of VAConfigAttribValEncHEVCFeatures that are 1 ("supported, and may be off"); see va_enc_hevc.h.
-const HEVC_FEATURES: u32 = 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 22;
+/// Fields of VAConfigAttribValEncHEVCFeatures that are 1 ("supported, and may be off"); see va_enc_hevc.h: AMP,
+/// SAO, temporal MVP, strong intra smoothing, sign data hiding, constrained intra prediction, QP by coding unit, deblocking
+/// that can be off.
+const HEVC_FEATURES: u32 = 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 28;
 
 impl Device {
     /// What the driver calls itself.

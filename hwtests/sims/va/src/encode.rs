@@ -208,3 +208,12 @@ fn failed(library: &str) -> Refusal {
     eprintln!("simulated driver: {library} refuses");
     no(ffi::VA_STATUS_ERROR_ENCODING_ERROR)
 }
+
+/// Notes every pair that differs between a header that the client wrote and its parameters.
+fn note<T: PartialEq + std::fmt::Display>(what: &str, pairs: &[(&str, T, T)], notes: &mut Vec<String>) {
+    for (name, own, built) in pairs {
+        if own != built {
+            notes.push(format!("the packed {what} has {name} {own}, and the parameters {built}"));
+        }
+    }
+}

@@ -47,7 +47,8 @@ extern "C" fn create(
         } else {
             Memory::Own(list(data.cast::<u8>(), size * number, "data")?.into_boxed_slice())
         };
-        let made = Buffer { context: Some(own), kind, size, count: number, memory, mapped: false };
+        let made =
+            Buffer { context: Some(own), kind, size, count: number, memory, mapped: false, before: None };
         give(id, driver.objects().buffers.insert(made), "buf_id")
     })
 }
@@ -109,17 +110,7 @@ extern "C" fn map(context: VADriverContextP, id: VABufferID, to: *mut *mut c_voi
                         "vaMapBuffer: the image of surface {surface_id:#x} is mapped without vaSyncSurface"
                     ));
                 }
-                let bytes = u64::try_from(surface.pixels.bytes.len()).unwrap_or(0);
-                let (copies, amount) = match surface.content {
-                    Content::Nothing => (Counter::HostToDeviceCopies, Counter::HostToDeviceBytes),
-                    _ => (Counter::DeviceToHostCopies, Counter::DeviceToHostBytes),
-                };
-                driver.state.count(driver.number, copies, 1);
-                driver.state.count(driver.number, amount, bytes);
-                // The client may write: what was decoded here is a reference no more.
-                if surface.content == Content::Nothing {
-                    surface.content = Content::Picture;
-                }
+                buffer.before = Some(surface.pixels.bytes.clone());
                 surface.pixels.bytes.as_mut_ptr().cast()
             }
         };
@@ -130,12 +121,27 @@ extern "C" fn map(context: VADriverContextP, id: VABufferID, to: *mut *mut c_voi
 
 extern "C" fn unmap(context: VADriverContextP, id: VABufferID) -> VAStatus {
     call(context, "vaUnmapBuffer", |driver| {
-        let mut objects = driver.objects();
+        let mut guard = driver.objects();
+        let objects = &mut *guard;
         let buffer = objects.buffers.get_mut(id)?;
         if !std::mem::take(&mut buffer.mapped) {
             let sentence = format!("{} {id:#x} is unmapped and was not mapped", name(buffer.kind));
             return Err(misuse(ffi::VA_STATUS_ERROR_OPERATION_FAILED, sentence));
         }
+        let (Some(before), Memory::Surface(surface)) = (buffer.before.take(), &buffer.memory) else {
+            return Ok(());
+        };
+        let surface = objects.surfaces.get_mut(*surface)?;
+        let written = before != surface.pixels.bytes;
+        let (copies, amount) = if written || surface.content == Content::Nothing {
+            // What was decoded here is a reference no more.
+            surface.content = Content::Picture;
+            (Counter::HostToDeviceCopies, Counter::HostToDeviceBytes)
+        } else {
+            (Counter::DeviceToHostCopies, Counter::DeviceToHostBytes)
+        };
+        driver.state.count(driver.number, copies, 1);
+        driver.state.count(driver.number, amount, u64::try_from(before.len()).unwrap_or(0));
         Ok(())
     })
 }

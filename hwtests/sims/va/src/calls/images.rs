@@ -79,6 +79,7 @@ fn insert(objects: &mut Objects, pixels: &Pixels, memory: Memory, surface: Optio
         count: 1,
         memory,
         mapped: false,
+        before: None,
     });
     let id = objects.images.insert(Image {
         buffer,
