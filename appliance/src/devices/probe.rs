@@ -22,8 +22,9 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 /// Longest last words of a worker that fails.
 const MAX_WORDS_BYTES: u64 = 4096;
 
-/// The engines that look for devices of their own.
-const LOOKING: [EngineKind; 2] = [EngineKind::Software, EngineKind::Vaapi];
+/// The engines that look for devices of their own. [`EngineKind::Nvidia`] finds those of
+/// [`EngineKind::NvidiaDecode`] too.
+const LOOKING: [EngineKind; 3] = [EngineKind::Software, EngineKind::Nvidia, EngineKind::Vaapi];
 
 /// A question to a worker that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +74,9 @@ pub async fn look(worker: &config::Worker, devices: &config::Devices) -> Invento
         })
     });
     let mut all = Inventory::default();
-    let [software, vaapi] = looks;
-    let (software, vaapi) = tokio::join!(software, vaapi);
-    for found in [software, vaapi] {
+    let [software, nvidia, vaapi] = looks;
+    let (software, nvidia, vaapi) = tokio::join!(software, nvidia, vaapi);
+    for found in [software, nvidia, vaapi] {
         all.join(found);
     }
     admit(all, devices.allow_simulated)

@@ -17,6 +17,7 @@ use worker_protocol::device::{Calibration, Speed, Step};
 use worker_protocol::{DeviceId, EngineKind};
 
 use crate::clock;
+use crate::engine::nvidia::{NvidiaDecodeEngine, NvidiaEngine};
 use crate::engine::software::SoftwareEngine;
 use crate::engine::vaapi::VaapiEngine;
 use crate::engine::{Decode, Encode, Engine, EngineError, Planes, Wish};
@@ -82,9 +83,8 @@ fn measure(id: &DeviceId) -> Result<Calibration, CalibrateError> {
     let speeds = match id.engine() {
         EngineKind::Software => of(&|| Ok(SoftwareEngine::open()))?,
         EngineKind::Vaapi => of(&|| VaapiEngine::open(id.address()))?,
-        EngineKind::Nvidia | EngineKind::NvidiaDecode => {
-            return Err(CalibrateError::Unknown(id.clone()));
-        }
+        EngineKind::Nvidia => of(&|| NvidiaEngine::open(id.address()))?,
+        EngineKind::NvidiaDecode => of(&|| NvidiaDecodeEngine::open(id.address()))?,
     };
     Ok(Calibration { id: id.clone(), name: report.name.clone(), driver: report.driver.clone(), speeds })
 }

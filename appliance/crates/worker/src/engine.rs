@@ -3,6 +3,7 @@
 //! Frames never leave their engine. Tags are opaque: what goes in with a unit or a frame comes out with its picture.
 
 pub(crate) mod fallback;
+pub(crate) mod nvidia;
 pub(crate) mod software;
 pub(crate) mod vaapi;
 

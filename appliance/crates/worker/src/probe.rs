@@ -3,6 +3,7 @@
 //! Each engine looks for its own devices. One that hangs in its driver hangs the process, so whoever asks runs one
 //! process an engine, with a deadline.
 
+pub(crate) mod nvidia;
 mod software;
 pub(crate) mod vaapi;
 
@@ -29,15 +30,17 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Family {
     Software,
+    Nvidia,
     Vaapi,
 }
 
 impl Family {
-    const ALL: [Self; 2] = [Self::Software, Self::Vaapi];
+    const ALL: [Self; 3] = [Self::Software, Self::Nvidia, Self::Vaapi];
 
     fn look(self, arguments: &Arguments) -> Inventory {
         match self {
             Self::Software => software::look(),
+            Self::Nvidia => nvidia::look(),
             Self::Vaapi => vaapi::look(&arguments.render_nodes),
         }
     }
@@ -47,7 +50,7 @@ impl Family {
 pub(crate) fn look(engine: EngineKind, render_nodes: &[PathBuf]) -> Inventory {
     match engine {
         EngineKind::Software => software::look(),
-        EngineKind::Nvidia | EngineKind::NvidiaDecode => Inventory::default(),
+        EngineKind::Nvidia | EngineKind::NvidiaDecode => nvidia::look(),
         EngineKind::Vaapi => vaapi::look(render_nodes),
     }
 }

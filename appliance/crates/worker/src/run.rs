@@ -13,6 +13,7 @@ use bytes::Bytes;
 use software::Device;
 use worker_protocol::{DeviceId, EngineKind, FromWorker, VERSION};
 
+use crate::engine::nvidia::{NvidiaDecodeEngine, NvidiaEngine};
 use crate::engine::software::SoftwareEngine;
 use crate::engine::vaapi::VaapiEngine;
 use crate::link::{self, LinkError, Outbox};
@@ -31,9 +32,6 @@ enum RunError {
     /// The socket.
     #[error("link")]
     Link(#[from] LinkError),
-    /// This build has no code for the device.
-    #[error("this build of rungd-worker has no engine {0}")]
-    NoEngine(EngineKind),
     /// The daemon closed the socket first.
     #[error("the daemon closed the socket")]
     Gone,
@@ -65,7 +63,7 @@ impl RunError {
         match self {
             Self::Pipeline(error) if error.is_protocol() => 3,
             Self::Pipeline(PipelineError::Panic { .. }) | Self::Panic { .. } => 5,
-            Self::Pipeline(_) | Self::NoEngine(_) => 1,
+            Self::Pipeline(_) => 1,
             Self::Link(LinkError::Frame { .. }) => 3,
             Self::Gone | Self::Link(LinkError::Read(_) | LinkError::Write(_)) => 4,
             Self::Sandbox(_) | Self::Link(_) | Self::Thread { .. } => 6,
@@ -187,7 +185,12 @@ fn start(id: DeviceId) -> Result<Started, RunError> {
             EngineKind::Vaapi => {
                 pipeline::run(|| VaapiEngine::open(id.address()), &inbox, &pipeline_outbox, &alarm)?;
             }
-            kind @ (EngineKind::Nvidia | EngineKind::NvidiaDecode) => return Err(RunError::NoEngine(kind)),
+            EngineKind::Nvidia => {
+                pipeline::run(|| NvidiaEngine::open(id.address()), &inbox, &pipeline_outbox, &alarm)?;
+            }
+            EngineKind::NvidiaDecode => {
+                pipeline::run(|| NvidiaDecodeEngine::open(id.address()), &inbox, &pipeline_outbox, &alarm)?;
+            }
         }
         Ok(())
     })?;
