@@ -2,6 +2,7 @@
 
 mod access_unit;
 mod config;
+mod inputs;
 mod locker;
 mod record;
 
@@ -14,8 +15,9 @@ use std::time::Duration;
 use crate::caps::EncodeCaps;
 use crate::device::{self, Codec, Device};
 use crate::error::{CudaError, NvencError};
-use crate::ffi::nvenc::{Cap, MAX_LOOKAHEAD, Mapped, Output, Resource, Session, Settings};
-use crate::frame::{Format, Frame, Size, Storage};
+use crate::ffi::nvenc::{Cap, MAX_LOOKAHEAD, Output, Session, Settings};
+use crate::frame::{Format, Frame, Size};
+use inputs::Inputs;
 use locker::{Done, Locker, Waiting};
 
 pub use crate::ffi::nvenc::LoadError;
@@ -24,8 +26,6 @@ pub use record::RecordError;
 
 /// Outputs beyond what reordering and looking ahead hold back: pictures that are encoded at once.
 const PIPELINE: u32 = 4;
-/// Pictures' memory that stays known to an encoder: more than the pools that feed it hold.
-const MAX_REGISTERED: usize = 32;
 /// Times that a busy encoder is asked again, and how long it is left alone in between ("a few milliseconds",
 /// nvEncodeAPI.h, `NV_ENC_ERR_ENCODER_BUSY`).
 const BUSY_RETRIES: u32 = 100;
@@ -161,20 +161,12 @@ impl EncodeError {
     }
 }
 
-/// A picture that the session knows.
-struct Registered {
-    /// Its memory, which stays as long as the session knows it.
-    storage: Arc<Storage>,
-    resource: Resource,
-}
-
 /// A picture that the encoder has.
 struct Inside {
     timestamp: u64,
     tag: u64,
     /// Not to be written again until it is encoded.
     frame: Frame,
-    mapped: Mapped,
 }
 
 /// Encodes one rung.
@@ -188,8 +180,7 @@ pub struct Encoder {
     settings: Settings,
     session: Arc<Session>,
     locker: Locker,
-    /// Most recently used last.
-    registered: Vec<Registered>,
+    inputs: Inputs,
     /// In the order given.
     inside: Vec<Inside>,
     /// Outputs that nobody uses.
@@ -285,7 +276,7 @@ impl Encoder {
             settings,
             session,
             locker,
-            registered: Vec::new(),
+            inputs: Inputs::default(),
             inside: Vec::new(),
             free: Vec::new(),
             held: VecDeque::new(),
@@ -357,8 +348,7 @@ impl Encoder {
         kind: FrameKind,
         output: Output,
     ) -> Result<bool, NvencError> {
-        let resource = self.resource(frame.storage())?;
-        let mapped = self.session.map(resource)?;
+        let mapped = self.inputs.map(&self.session, frame.storage())?;
         let timestamp = self.next_timestamp;
         let layout = (self.config.size, frame.storage().layout.pitch);
         let mut tries = 0;
@@ -374,38 +364,15 @@ impl Encoder {
         match encoded {
             Ok(lockable) => {
                 self.next_timestamp += 1;
-                self.inside.push(Inside { timestamp, tag, frame: frame.clone(), mapped });
+                self.inside.push(Inside { timestamp, tag, frame: frame.clone() });
                 Ok(lockable)
             }
             Err(error) => {
                 // What it says changes nothing: the picture was not taken.
-                let _ = self.session.unmap(mapped);
+                let _ = self.inputs.unmap(&self.session, frame.storage());
                 Err(error)
             }
         }
-    }
-
-    /// How the session knows a picture's memory; it is told where it does not.
-    fn resource(&mut self, storage: &Arc<Storage>) -> Result<Resource, NvencError> {
-        if let Some(at) = self.registered.iter().position(|known| known.storage.id == storage.id) {
-            let known = self.registered.remove(at);
-            let resource = known.resource;
-            self.registered.push(known);
-            return Ok(resource);
-        }
-        if self.registered.len() >= MAX_REGISTERED {
-            let used = |known: &Registered| {
-                self.inside.iter().any(|inside| inside.frame.storage().id == known.storage.id)
-            };
-            if let Some(at) = self.registered.iter().position(|known| !used(known)) {
-                let oldest = self.registered.remove(at);
-                self.session.unregister(oldest.resource)?;
-            }
-        }
-        let (address, _) = storage.memory.span();
-        let resource = self.session.register(address, storage.layout.pitch, storage.layout.size)?;
-        self.registered.push(Registered { storage: Arc::clone(storage), resource });
-        Ok(resource)
     }
 
     /// All held outputs have a picture now.
@@ -450,7 +417,7 @@ impl Encoder {
         let picture = done.picture.map_err(failed)?;
         let at = self.inside.iter().position(|inside| inside.timestamp == picture.timestamp);
         let inside = at.map(|at| self.inside.remove(at)).ok_or(EncodeError::Unknown(picture.timestamp))?;
-        self.session.unmap(inside.mapped).map_err(failed)?;
+        self.inputs.unmap(&self.session, inside.frame.storage()).map_err(failed)?;
         self.ready.push_back(Coded { tag: inside.tag, key: picture.key, data: picture.data });
         Ok(())
     }
@@ -509,18 +476,13 @@ impl Drop for Encoder {
         if self.stuck {
             // The other thread is within the driver and holds the session; memory that the device may still read must
             // not be used again.
-            mem::forget(mem::take(&mut self.registered));
+            mem::forget(mem::take(&mut self.inputs));
             mem::forget(mem::take(&mut self.inside));
             return;
         }
         self.locker.stop();
-        // What these say changes nothing: the session is destroyed next.
-        for inside in self.inside.drain(..) {
-            let _ = self.session.unmap(inside.mapped);
-        }
-        for known in self.registered.drain(..) {
-            let _ = self.session.unregister(known.resource);
-        }
+        self.inputs.clear(&self.session);
+        // What they say changes nothing: the session is destroyed next.
         for output in self.free.drain(..).chain(self.held.drain(..)) {
             let _ = self.session.destroy_output(output);
         }

@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod plan;
 pub mod reference;
 pub mod taps;
+pub mod whole;
 
 use crate::device::Device;
 use crate::error::CudaError;

@@ -1,0 +1,117 @@
+//! Decoding, scaling and encoding on devices: simulated ones always, a real one where there is one.
+//!
+//! A simulated driver has to be in `LD_LIBRARY_PATH` when a process starts, so each test runs itself again as a process
+//! of its own. The drivers are built by `make sims`; without them tests say that they were skipped, and fail where
+//! `HWTESTS_REQUIRE` has `sim-nvidia` in it. Where the machine has a device, `nvidia` in it is asked for likewise.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "test figures"
+)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "devices/decoding.rs"]
+mod decoding;
+#[path = "devices/encoding.rs"]
+mod encoding;
+#[path = "devices/failing.rs"]
+mod failing;
+#[path = "devices/pictures.rs"]
+mod pictures;
+#[path = "devices/scaling.rs"]
+mod scaling;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gpu::Device;
+
+/// Set for a process that is to run a test on the device it finds.
+const INNER: &str = "GPU_TESTS_INNER";
+/// The plan of simulated drivers.
+const PLAN: &str = "RUNGD_SIM_PLAN";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn required(what: &str) -> bool {
+    std::env::var("HWTESTS_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word.trim() == what))
+}
+
+/// The folder of simulated drivers, if they are built.
+fn sims() -> Option<PathBuf> {
+    let folder = root().join("target/sims/nvidia");
+    let there = ["libcuda.so.1", "libnvidia-encode.so.1", "libnvcuvid.so.1", "libnvidia-ml.so.1"]
+        .iter()
+        .all(|library| folder.join(library).exists());
+    if !there {
+        assert!(
+            !required("sim-nvidia"),
+            "HWTESTS_REQUIRE has sim-nvidia, and {} is not whole",
+            folder.display()
+        );
+        println!("skipped on simulated devices: `make sims` builds them");
+    }
+    there.then_some(folder)
+}
+
+/// Runs a test's body on simulated devices with this plan, and finds everything given back after it.
+fn on_simulated(test: &str, plan: &str, body: impl FnOnce()) {
+    let Some(report) = run_simulated(test, plan, body) else { return };
+    assert_eq!(report["violations"], 0, "the driver was used wrongly: {}", report["sentences"]);
+    for device in report["devices"].as_array().unwrap() {
+        assert_eq!(device["sessions"].as_array().map(Vec::len), Some(0), "sessions are left open: {device}");
+        assert_eq!(device["memory_used"], 0, "memory is left: {device}");
+    }
+}
+
+/// Runs a test's body on simulated devices with this plan; gives what the simulation has seen. None in the process that
+/// has run it, or without simulated drivers.
+fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<serde_json::Value> {
+    if std::env::var_os(INNER).is_some() {
+        body();
+        return None;
+    }
+    let sims = sims()?;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.toml");
+    std::fs::write(&file, format!("state = \"state\"\n{plan}")).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("LD_LIBRARY_PATH", &sims)
+        .env(PLAN, &file)
+        .env(INNER, "1")
+        .output()
+        .unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "on a simulated device:\n{text}");
+    assert!(text.contains("1 passed"), "the test did not run in its own process:\n{text}");
+    println!("{text}");
+    let report = Command::new(sims.join("../sim-report")).arg(&file).output().unwrap();
+    let text = String::from_utf8_lossy(&report.stdout);
+    assert!(report.status.success(), "{text}{}", String::from_utf8_lossy(&report.stderr));
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+/// A device like an L4, sound.
+const SOUND: &str = "[[device]]\nmodel = \"l4\"\n";
+
+/// Runs a test's body on a simulated device, and on a real one where there is one.
+fn on_devices(test: &str, body: fn(&Device)) {
+    on_simulated(test, SOUND, || body(&Device::open(0).unwrap()));
+    if std::env::var_os(INNER).is_none() {
+        match Device::open(0) {
+            Ok(device) => {
+                println!("on {device:?}");
+                body(&device);
+            }
+            Err(error) => {
+                assert!(!required("nvidia"), "HWTESTS_REQUIRE has nvidia: {error}");
+                println!("skipped on a real device: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What comes out of decoders, against what ffmpeg's software decodes.
+
+use gpu::decode::DecodeError;
+use gpu::frame::Format;
+use gpu::{Codec, Decoded, Decoder, DecoderConfig, Device};
+
+use crate::on_devices;
+use crate::pictures::{ffmpeg, psnr};
+
+/// A stream with the record and units that a container would have.
+struct Stream {
+    codec: Codec,
+    record: Vec<u8>,
+    units: Vec<Vec<u8>>,
+    /// Annex B, or OBUs.
+    raw: Vec<u8>,
+}
+
+/// Encodes ffmpeg's test pictures. `source` is a filter's arguments.
+fn stream(codec: Codec, source: &str, arguments: &[&str]) -> Stream {
+    let (encoder, format): (&[&str], _) = match codec {
+        Codec::H264 => (&["-c:v", "libx264", "-x264-params", "aud=1:keyint=12"], "h264"),
+        Codec::Hevc => (&["-c:v", "libx265", "-x265-params", "log-level=none:aud=1:keyint=12"], "hevc"),
+        Codec::Av1 => (&["-c:v", "libaom-av1", "-cpu-used", "8", "-g", "12", "-lag-in-frames", "0"], "obu"),
+    };
+    let all = [&["-f", "lavfi", "-i", source][..], encoder, arguments, &["-f", format, "-"]].concat();
+    let raw = ffmpeg(&all, Vec::new());
+    let units = match codec {
+        Codec::Av1 => temporal_units(&raw),
+        _ => access_units(codec, &raw),
+    };
+    let record = record(codec, &raw);
+    Stream { codec, record, units, raw }
+}
+
+fn nal_units(raw: &[u8]) -> Vec<&[u8]> {
+    let starts: Vec<usize> =
+        raw.windows(3).enumerate().filter(|(_, w)| *w == [0, 0, 1]).map(|(at, _)| at + 3).collect();
+    let ends = starts.iter().skip(1).map(|start| start - 3).chain([raw.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| {
+            let unit = &raw[*start..end];
+            &unit[..unit.iter().rposition(|byte| *byte != 0).unwrap() + 1]
+        })
+        .collect()
+}
+
+fn nal_type(codec: Codec, unit: &[u8]) -> u8 {
+    if codec == Codec::H264 { unit[0] & 0x1f } else { unit[0] >> 1 & 0x3f }
+}
+
+/// Pictures by their delimiters, with lengths of 4 bytes, without parameter sets.
+fn access_units(codec: Codec, raw: &[u8]) -> Vec<Vec<u8>> {
+    let (delimiter, sets): (u8, &[u8]) =
+        if codec == Codec::H264 { (9, &[7, 8]) } else { (35, &[32, 33, 34]) };
+    let mut units: Vec<Vec<u8>> = Vec::new();
+    for unit in nal_units(raw) {
+        let kind = nal_type(codec, unit);
+        if kind == delimiter {
+            units.push(Vec::new());
+        } else if !sets.contains(&kind) {
+            let picture = units.last_mut().unwrap();
+            picture.extend_from_slice(&(unit.len() as u32).to_be_bytes());
+            picture.extend_from_slice(unit);
+        }
+    }
+    units
+}
+
+/// Temporal units by their delimiters, which containers leave out.
+fn temporal_units(raw: &[u8]) -> Vec<Vec<u8>> {
+    let mut units: Vec<Vec<u8>> = Vec::new();
+    let mut at = 0;
+    while at < raw.len() {
+        let header = raw[at];
+        let (mut size, mut shift, mut next) = (0usize, 0, at + 1);
+        loop {
+            size |= usize::from(raw[next] & 0x7f) << shift;
+            shift += 7;
+            next += 1;
+            if raw[next - 1] & 0x80 == 0 {
+                break;
+            }
+        }
+        if header >> 3 & 15 == 2 {
+            units.push(Vec::new());
+        } else {
+            units.last_mut().unwrap().extend_from_slice(&raw[at..next + size]);
+        }
+        at = next + size;
+    }
+    units
+}
+
+/// The configuration record of the first parameter sets.
+fn record(codec: Codec, raw: &[u8]) -> Vec<u8> {
+    let first = |kind| {
+        let unit = nal_units(raw).into_iter().find(|unit| nal_type(codec, unit) == kind).unwrap().to_vec();
+        [(unit.len() as u16).to_be_bytes().to_vec(), unit].concat()
+    };
+    match codec {
+        Codec::H264 => {
+            let sps = first(7);
+            [&[1, sps[3], sps[4], sps[5], 0xff, 0xe1][..], &sps, &[1], &first(8)].concat()
+        }
+        Codec::Hevc => {
+            let mut record = vec![1; 21];
+            record.extend_from_slice(&[3, 3]);
+            for kind in [32, 33, 34] {
+                record.extend_from_slice(&[kind, 0, 1]);
+                record.extend_from_slice(&first(kind));
+            }
+            record
+        }
+        Codec::Av1 => vec![0x81, 0, 0x0c, 0],
+    }
+}
+
+fn open(device: &Device, stream: &Stream, low_latency: bool) -> Decoder {
+    let config = DecoderConfig { codec: stream.codec, configuration: Some(&stream.record), low_latency };
+    Decoder::open(device, &config).unwrap()
+}
+
+/// Sends units with the tags from `first` on.
+fn send(decoder: &mut Decoder, units: &[Vec<u8>], first: i64) -> Vec<Decoded> {
+    let mut pictures = Vec::new();
+    for (unit, tag) in units.iter().zip(first..) {
+        decoder.send(unit, tag).unwrap();
+        while let Some(picture) = decoder.receive().unwrap() {
+            pictures.push(picture);
+        }
+    }
+    pictures
+}
+
+fn finish(decoder: &mut Decoder) -> Vec<Decoded> {
+    decoder.finish();
+    std::iter::from_fn(|| decoder.receive().unwrap()).collect()
+}
+
+/// What ffmpeg decodes, picture by picture: planar, of 8 bits or little-endian 16.
+fn software(stream: &Stream, pixel_format: &str, bytes: usize) -> Vec<Vec<u8>> {
+    let format = match stream.codec {
+        Codec::H264 => "h264",
+        Codec::Hevc => "hevc",
+        Codec::Av1 => "obu",
+    };
+    let arguments = [
+        "-f",
+        format,
+        "-i",
+        "-",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        pixel_format,
+        "-",
+    ];
+    ffmpeg(&arguments, stream.raw.clone()).chunks(bytes).map(<[u8]>::to_vec).collect()
+}
+
+fn supported(device: &Device) -> Vec<(Codec, u8)> {
+    match device.caps().decode {
+        Ok(caps) => caps.iter().map(|caps| (caps.codec, caps.depth)).collect(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn pictures_are_those_of_a_software_decoder() {
+    on_devices("decoding::pictures_are_those_of_a_software_decoder", |device| {
+        for (codec, depth) in supported(device) {
+            let pixels = if depth == 8 { "yuv420p" } else { "yuv420p10le" };
+            if depth == 10 && codec == Codec::H264 {
+                continue;
+            }
+            let stream =
+                stream(codec, "testsrc2=size=322x180:rate=25", &["-frames:v", "30", "-pix_fmt", pixels]);
+            let per_sample = if depth == 8 { 1 } else { 2 };
+            let want = software(&stream, pixels, 322 * 180 / 2 * 3 * per_sample);
+            for low_latency in [false, true] {
+                let mut decoder = open(device, &stream, low_latency);
+                let mut got = send(&mut decoder, &stream.units, 100);
+                got.extend(finish(&mut decoder));
+                let tags: Vec<i64> = got.iter().map(|picture| picture.tag).collect();
+                let mut sorted = tags.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, (100..130).collect::<Vec<_>>(), "{codec} {depth}");
+                assert_eq!(decoder.errors(), 0, "{codec} {depth}");
+                for (number, (picture, want)) in got.iter().zip(&want).enumerate() {
+                    let frame = &picture.frame;
+                    assert_eq!((frame.size().width, frame.size().height), (322, 180));
+                    assert!(!picture.deinterlaced);
+                    let [luma, chroma] = frame.to_decoded_planes().unwrap();
+                    let planar = match frame.format() {
+                        Format::Nv12 => frame.to_planes().unwrap().concat(),
+                        // The high bits hold the sample.
+                        Format::P016 => {
+                            let low = |samples: Vec<&[u8]>| -> Vec<u8> {
+                                let shift = |s: &&[u8]| (u16::from_ne_bytes([s[0], s[1]]) >> 6).to_le_bytes();
+                                samples.iter().flat_map(shift).collect()
+                            };
+                            let blue = low(chroma.chunks(2).step_by(2).collect());
+                            let red = low(chroma.chunks(2).skip(1).step_by(2).collect());
+                            [low(luma.chunks(2).collect()), blue, red].concat()
+                        }
+                    };
+                    assert_eq!(frame.format() == Format::P016, depth == 10);
+                    assert!(
+                        planar == *want,
+                        "{codec} {depth} picture {number}: {:.1} dB",
+                        psnr(&planar, want)
+                    );
+                }
+                assert_eq!(got.len(), want.len());
+            }
+        }
+    });
+}
+
+#[test]
+fn low_latency_holds_nothing_back_without_b_frames() {
+    on_devices("decoding::low_latency_holds_nothing_back_without_b_frames", |device| {
+        let source = "testsrc2=size=320x180:rate=25";
+        let stream = stream(
+            Codec::H264,
+            source,
+            &["-frames:v", "12", "-pix_fmt", "yuv420p", "-bf", "0", "-tune", "zerolatency"],
+        );
+        let mut decoder = open(device, &stream, true);
+        for (unit, tag) in stream.units.iter().zip(0..) {
+            decoder.send(unit, tag).unwrap();
+            assert_eq!(decoder.receive().unwrap().map(|picture| picture.tag), Some(tag));
+        }
+    });
+}
+
+#[test]
+fn a_change_of_size_is_followed() {
+    on_devices("decoding::a_change_of_size_is_followed", |device| {
+        let make = |size: &str| {
+            let source = format!("testsrc2=size={size}:rate=25");
+            stream(Codec::H264, &source, &["-frames:v", "10", "-pix_fmt", "yuv420p"])
+        };
+        // Down within what the decoder was made for, up beyond it, and back.
+        let sizes =
+            [("640x360", 640, 360), ("320x180", 320, 180), ("960x540", 960, 540), ("640x360", 640, 360)];
+        let streams: Vec<Stream> = sizes.iter().map(|(size, ..)| make(size)).collect();
+        let config =
+            DecoderConfig { codec: Codec::H264, configuration: Some(&streams[0].record), low_latency: false };
+        let mut decoder = Decoder::open(device, &config).unwrap();
+        let mut got = Vec::new();
+        for (stream, first) in streams.iter().zip([0, 10, 20, 30]) {
+            let mut units = stream.units.clone();
+            // The new parameter sets stand in the stream.
+            let record = &stream.record;
+            let sps = usize::from(u16::from_be_bytes([record[6], record[7]]));
+            let mut head = vec![0, 0, record[6], record[7]];
+            head.extend_from_slice(&record[8..8 + sps]);
+            head.extend_from_slice(&[0, 0, record[9 + sps], record[10 + sps]]);
+            head.extend_from_slice(&record[11 + sps..]);
+            head.extend_from_slice(&units[0]);
+            units[0] = head;
+            got.extend(send(&mut decoder, &units, first));
+        }
+        got.extend(finish(&mut decoder));
+        let mut tags: Vec<i64> = got.iter().map(|picture| picture.tag).collect();
+        tags.sort_unstable();
+        assert_eq!(tags, (0..40).collect::<Vec<_>>());
+        for picture in &got {
+            let (_, width, height) = sizes[picture.tag as usize / 10];
+            let size = picture.frame.size();
+            assert_eq!((size.width, size.height), (width, height), "picture {}", picture.tag);
+        }
+        assert_eq!(decoder.errors(), 0);
+    });
+}
+
+#[test]
+fn damage_is_counted_and_decoding_goes_on() {
+    on_devices("decoding::damage_is_counted_and_decoding_goes_on", |device| {
+        let stream =
+            stream(Codec::H264, "testsrc2=size=320x180:rate=25", &["-frames:v", "36", "-pix_fmt", "yuv420p"]);
+        let mut decoder = open(device, &stream, false);
+        let mut units = stream.units.clone();
+        units[2] = vec![0, 0, 9, 9, 1, 2];
+        units[4].clear();
+        for byte in units[6].iter_mut().skip(40).step_by(7) {
+            *byte ^= 0x5a;
+        }
+        let mut got = send(&mut decoder, &units, 0);
+        got.extend(finish(&mut decoder));
+        assert!(decoder.errors() >= 2, "{}", decoder.errors());
+        // All of the last group comes, and is sound.
+        let last: Vec<_> = got.iter().filter(|picture| picture.tag >= 24).collect();
+        assert_eq!(last.len(), 12);
+        let want = software(&stream, "yuv420p", 320 * 180 / 2 * 3);
+        let end = got.last().unwrap();
+        assert_eq!(end.frame.to_planes().unwrap().concat(), *want.last().unwrap());
+    });
+}
+
+#[test]
+fn colours_and_shapes_are_those_of_the_stream() {
+    on_devices("decoding::colours_and_shapes_are_those_of_the_stream", |device| {
+        let tags =
+            ["-frames:v", "3", "-pix_fmt", "yuv420p", "-colorspace", "smpte170m", "-color_range", "pc"];
+        let stream = stream(Codec::H264, "testsrc2=size=720x576:rate=25,setsar=64/45", &tags);
+        let mut decoder = open(device, &stream, false);
+        let mut got = send(&mut decoder, &stream.units, 0);
+        got.extend(finish(&mut decoder));
+        let frame = &got[0].frame;
+        assert_eq!(frame.sample_aspect_ratio(), (64, 45));
+        assert!(frame.colour().full_range && matches!(frame.colour().matrix, 5 | 6), "{:?}", frame.colour());
+    });
+}
+
+#[test]
+fn what_cannot_be_decoded_is_refused_in_words() {
+    on_devices("decoding::what_cannot_be_decoded_is_refused_in_words", |device| {
+        let config = DecoderConfig {
+            codec: Codec::H264,
+            configuration: Some(&[0, 0, 0, 1, 0x67, 1, 2]),
+            low_latency: false,
+        };
+        let error = Decoder::open(device, &config).err().unwrap();
+        assert!(matches!(error, DecodeError::Record { .. }), "{error}");
+        let pixels = ["-frames:v", "2", "-pix_fmt", "yuv422p"];
+        let stream = stream(Codec::H264, "testsrc2=size=320x180:rate=25", &pixels);
+        let mut decoder = open(device, &stream, false);
+        let error = stream.units.iter().find_map(|unit| decoder.send(unit, 0).err());
+        match error {
+            Some(error) => assert_eq!(error.to_string(), "the device does not decode H.264 4:2:2 of 8 bits"),
+            None => panic!("4:2:2 was taken"),
+        }
+    });
+}
