@@ -33,3 +33,4 @@ pub use error::{CallError, Status};
 pub use ffi::LoadError;
 pub use frame::{Colour, Frame, Samples, Size};
 pub use scale::Scaler;
+pub use telemetry::Telemetry;
