@@ -2,6 +2,8 @@
 
 mod bits;
 mod deinterlace;
+#[cfg(test)]
+mod fuzz;
 mod h264;
 mod hevc;
 pub(crate) mod nal;

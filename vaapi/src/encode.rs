@@ -6,6 +6,8 @@
 //! one picture when the encoder is opened, and its own are taken.
 
 mod bits;
+#[cfg(test)]
+pub(crate) mod fuzz;
 mod h264;
 mod hevc;
 mod level;

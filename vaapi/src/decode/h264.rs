@@ -1,6 +1,8 @@
 //! H.264: parameter sets, the order of pictures, references, and what the driver is told of them.
 
 mod dpb;
+#[cfg(test)]
+pub(super) mod fuzz;
 mod lists;
 mod order;
 mod parameters;

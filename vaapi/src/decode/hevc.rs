@@ -1,6 +1,8 @@
 //! HEVC: parameter sets, the order of pictures, references, and what the driver is told of them.
 
 mod dpb;
+#[cfg(test)]
+pub(super) mod fuzz;
 mod parameters;
 mod pps;
 mod references;

@@ -377,7 +377,8 @@ impl<P: Clone> Dpb<P> {
         self.tidy();
         while self.entries.len() >= self.bounds.frames {
             let lowest = self.entries.iter().filter(|entry| entry.waiting).map(Entry::count).min();
-            if unreferenced.is_some_and(|count| lowest.is_none_or(|lowest| count < lowest)) {
+            let next = unreferenced.is_some_and(|count| lowest.is_none_or(|lowest| count < lowest));
+            if next && self.entries.len() == self.bounds.frames {
                 return;
             }
             if !self.show_next(shown) {
