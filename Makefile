@@ -12,6 +12,9 @@ SECONDS ?=
 PUBLISH ?= 1
 # Another configuration for `make demo`.
 CONFIG ?=
+# What the demo is transcoded on: a device as `rungd devices` names it, an engine, or sim-nvidia or sim-vaapi, which are
+# simulated drivers.
+DEVICE ?=
 # 1: keep the demo's recordings and certificate from the run before.
 KEEP ?= 0
 
@@ -23,12 +26,13 @@ help: ## Say what can be done here
 	@echo 'rungd, a live transcoding appliance. Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
-	@echo 'Variables of make demo: SECONDS=30 PUBLISH=0 CONFIG=file KEEP=1'
+	@echo 'Variables of make demo: SECONDS=30 PUBLISH=0 CONFIG=file DEVICE=sim-nvidia KEEP=1'
 
 .PHONY: demo
-demo: deps-demo ## Build, start the appliance, publish a feed over RTMPS, print where to watch it
+demo: deps-demo $(if $(filter sim-%,$(DEVICE)),sims) ## Build, start the appliance, publish a feed over RTMPS, print where to watch it
 	@cargo build $(CARGO_FLAGS) --release --bins -p appliance -p worker
 	@DEMO_SECONDS='$(SECONDS)' DEMO_PUBLISH='$(PUBLISH)' DEMO_CONFIG='$(CONFIG)' DEMO_KEEP='$(KEEP)' \
+	  DEMO_DEVICE='$(DEVICE)' \
 	  exec bash appliance/scripts/demo.sh
 
 .PHONY: test

@@ -2,7 +2,7 @@
 # Starts the appliance and publishes a feed to it, as `make demo` says. What it starts it ends.
 #
 # From the Makefile: DEMO_SECONDS (until interrupted where empty), DEMO_PUBLISH (0: no feed), DEMO_CONFIG (another
-# configuration), DEMO_KEEP (1: keep what the run before left).
+# configuration), DEMO_KEEP (1: keep what the run before left), DEMO_DEVICE (what to transcode on).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -37,6 +37,38 @@ fi
 
 [ "${DEMO_KEEP:-0}" = 1 ] || rm -rf "$folder"
 mkdir -p "$folder/state"
+
+device=${DEMO_DEVICE:-}
+if [ -n "$device" ]; then
+  [ "$config" = "$own_config" ] || die "DEVICE is for the demo's own configuration; write device = \"...\" into $config"
+  # A file in conf.d adds to the demo's configuration, which is copied to stand beside it.
+  mkdir -p "$folder/config/conf.d"
+  sed 's#"\.\./\.\./target/demo/#"../#' "$own_config" >"$folder/config/demo.toml"
+  config=$folder/config/demo.toml
+  sims=$PWD/target/sims
+  case "$device" in
+    sim-nvidia) engine=nvidia environment="LD_LIBRARY_PATH = \"$sims/nvidia\"" ;;
+    sim-vaapi)
+      engine=vaapi
+      environment="LIBVA_DRIVERS_PATH = \"$sims/vaapi\", LIBVA_DRIVER_NAME = \"sim\", "
+      environment="${environment}LD_PRELOAD = \"$sims/vaapi/libsim_drm.so\""
+      ;;
+    *) engine=$device environment= ;;
+  esac
+  {
+    echo "[feed.demo]"
+    echo "device = \"$engine\""
+    if [ -n "$environment" ]; then
+      echo "[worker]"
+      echo "environment = { $environment, RUNGD_SIM_PLAN = \"$PWD/$folder/sim.toml\" }"
+      echo "[devices]"
+      echo "allow_simulated = true"
+      [ "$engine" != vaapi ] || echo 'render_nodes = ["/dev/null"]'
+      # One that runs as long as the demo, and is forgotten with it.
+      printf 'state = "%s"\n' "$PWD/$folder/sim.state" >"$folder/sim.toml"
+    fi
+  } >"$folder/config/conf.d/device.toml"
+fi
 if [ ! -f "$folder/certificate.pem" ]; then
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=localhost" \
     -addext "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1" \
@@ -150,7 +182,7 @@ fi
 
 say
 say "  Watch it        $base/"
-if [ "$config" = "$own_config" ] || [ "$publish" != 0 ]; then
+if [ -n "$device" ] || [ "$config" = "$own_config" ] || [ "$publish" != 0 ]; then
   say "  DASH            $base/live/demo/manifest.mpd"
   say "  HLS             $base/live/demo/master.m3u8"
   say
