@@ -80,6 +80,15 @@ pub(crate) fn describe(ordinal: u32) -> Result<Description, CudaError> {
     })
 }
 
+/// Has threads sleep where the driver waits for the device; by default they spin while there are fewer contexts than
+/// cores. Refused where somebody in this process has the context already, which is then left as it is.
+fn sleep_while_waiting(ordinal: u32) {
+    let Ok(Ok(device)) = i32::try_from(ordinal).map(result::device::get) else { return };
+    let flags = sys::CUctx_flags::CU_CTX_SCHED_BLOCKING_SYNC as u32;
+    // SAFETY: `device` came from cuDeviceGet; the call changes how a context of it will wait, and nothing else.
+    let _ = unsafe { sys::cuDevicePrimaryCtxSetFlags_v2(device, flags) };
+}
+
 /// The primary context of a device, with a stream of ours in it.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -90,6 +99,7 @@ pub(crate) struct Context {
 impl Context {
     /// Retains the primary context; this is what takes long the first time (hundreds of milliseconds).
     pub(crate) fn open(ordinal: u32) -> Result<Self, CudaError> {
+        sleep_while_waiting(ordinal);
         let inner = CudaContext::new(usize::try_from(ordinal).map_err(|_| CudaError::INVALID_VALUE)?)?;
         // SAFETY: the condition is that memory is not used on two streams at once without care; no memory of cudarc's
         // is used here, and all work goes to one stream.
@@ -119,9 +129,12 @@ impl Context {
         Ok((u64::try_from(free).unwrap_or(u64::MAX), u64::try_from(total).unwrap_or(u64::MAX)))
     }
 
-    /// Waits for all that was given to the stream.
+    /// Waits for all that was given to the stream until now.
     pub(crate) fn synchronize(&self) -> Result<(), CudaError> {
-        Ok(self.stream.synchronize()?)
+        // Unlike waiting for a stream, this sleeps even where the context is another's.
+        let event = self.event()?;
+        event.record(self)?;
+        event.wait()
     }
 
     pub(crate) fn event(&self) -> Result<Event, CudaError> {
