@@ -167,10 +167,11 @@ impl Decoder {
     /// Where the stream turns out to be of a kind that the device does not decode, or the device fails. A damaged unit
     /// is counted in [`Self::errors`].
     pub fn send(&mut self, unit: &[u8], tag: i64) -> Result<(), DecodeError> {
+        let captions = self.units.captions(unit);
         let (converted, whole) = self.units.convert(unit);
         let mut damaged = whole == Err(Damaged) || unit.is_empty();
         if !converted.is_empty() {
-            let timestamp = self.parser.sink().begin(tag);
+            let timestamp = self.parser.sink().begin(tag, captions);
             let parsed = self.parser.parse(converted, timestamp);
             self.parser.sink().take_fault()?;
             match parsed {

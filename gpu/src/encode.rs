@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::caps::EncodeCaps;
+use crate::captions;
 use crate::device::{self, Codec, Device};
 use crate::error::{CudaError, NvencError};
 use crate::ffi::nvenc::{Cap, MAX_LOOKAHEAD, Output, Session, Settings};
@@ -38,6 +39,10 @@ pub enum FrameKind {
     Any,
     /// As an IDR picture (a key frame, in AV1).
     Idr,
+    /// As `Any`; it was given before, so that its captions have been put out.
+    Repeated,
+    /// As `Idr`, likewise.
+    RepeatedIdr,
 }
 
 /// One coded picture.
@@ -167,6 +172,8 @@ struct Inside {
     tag: u64,
     /// Not to be written again until it is encoded.
     frame: Frame,
+    /// Whether the frame's captions come out with it.
+    captions: bool,
 }
 
 /// Encodes one rung.
@@ -351,9 +358,12 @@ impl Encoder {
         let mapped = self.inputs.map(&self.session, frame.storage())?;
         let timestamp = self.next_timestamp;
         let layout = (self.config.size, frame.storage().layout.pitch);
+        let idr = matches!(kind, FrameKind::Idr | FrameKind::RepeatedIdr);
+        let repeated = matches!(kind, FrameKind::Repeated | FrameKind::RepeatedIdr);
+        let captions = self.config.captions && !repeated;
         let mut tries = 0;
         let encoded = loop {
-            match self.session.encode(mapped, layout, output, timestamp, kind == FrameKind::Idr) {
+            match self.session.encode(mapped, layout, output, timestamp, idr) {
                 Err(NvencError::EncoderBusy) if tries < BUSY_RETRIES => {
                     tries += 1;
                     std::thread::sleep(BUSY_PAUSE);
@@ -364,7 +374,7 @@ impl Encoder {
         match encoded {
             Ok(lockable) => {
                 self.next_timestamp += 1;
-                self.inside.push(Inside { timestamp, tag, frame: frame.clone() });
+                self.inside.push(Inside { timestamp, tag, frame: frame.clone(), captions });
                 Ok(lockable)
             }
             Err(error) => {
@@ -418,7 +428,12 @@ impl Encoder {
         let at = self.inside.iter().position(|inside| inside.timestamp == picture.timestamp);
         let inside = at.map(|at| self.inside.remove(at)).ok_or(EncodeError::Unknown(picture.timestamp))?;
         self.inputs.unmap(&self.session, inside.frame.storage()).map_err(failed)?;
-        self.ready.push_back(Coded { tag: inside.tag, key: picture.key, data: picture.data });
+        let data = if inside.captions {
+            captions::insert(self.config.codec, picture.data, inside.frame.captions())
+        } else {
+            picture.data
+        };
+        self.ready.push_back(Coded { tag: inside.tag, key: picture.key, data });
         Ok(())
     }
 

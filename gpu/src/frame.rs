@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::captions::Captions;
 use crate::device::Device;
 use crate::error::CudaError;
 use crate::ffi::cuda::{Event, Memory, Rectangle};
@@ -211,6 +212,7 @@ struct Picture {
     device: Device,
     colour: Colour,
     aspect: (u32, u32),
+    captions: Option<Captions>,
 }
 
 /// An immutable picture; clones share it.
@@ -264,7 +266,7 @@ impl Frame {
         let layout = Layout::new(size, Format::Nv12).ok_or(FrameError::Size(size))?;
         let failed = |source| FrameError::Memory { size, source };
         let lease = Pool::new(device, layout, true).take().map_err(failed)?;
-        Self::written(device, lease, Colour::TARGET, (1, 1)).map_err(failed)
+        Self::written(device, lease, Colour::TARGET, (1, 1), None).map_err(failed)
     }
 
     /// A picture of the samples of `planes` (luma, then both chroma), 8-bit 4:2:0, BT.709, limited range, rows without
@@ -288,7 +290,7 @@ impl Frame {
         let lease = Pool::new(device, layout, false).take().map_err(failed)?;
         lease.storage.memory.write(layout.whole(0), luma).map_err(failed)?;
         lease.storage.memory.write(layout.whole(1), &chroma).map_err(failed)?;
-        Self::written(device, lease, Colour::TARGET, (1, 1)).map_err(failed)
+        Self::written(device, lease, Colour::TARGET, (1, 1), None).map_err(failed)
     }
 
     /// As [`Self::from_planes`], in the form that decoders give and with what they say of it: luma and interleaved
@@ -316,7 +318,7 @@ impl Frame {
         for (plane, samples) in planes.into_iter().enumerate() {
             lease.storage.memory.write(layout.whole(plane), samples).map_err(failed)?;
         }
-        Self::written(device, lease, colour, sample_aspect_ratio).map_err(failed)
+        Self::written(device, lease, colour, sample_aspect_ratio, None).map_err(failed)
     }
 
     /// A picture whose samples were just given to the device's stream.
@@ -325,9 +327,10 @@ impl Frame {
         lease: Lease,
         colour: Colour,
         aspect: (u32, u32),
+        captions: Option<Captions>,
     ) -> Result<Self, CudaError> {
         lease.storage.written.record(device.context())?;
-        Ok(Self(Arc::new(Picture { lease, device: device.clone(), colour, aspect })))
+        Ok(Self(Arc::new(Picture { lease, device: device.clone(), colour, aspect, captions })))
     }
 
     /// Its size in samples.
@@ -352,6 +355,16 @@ impl Frame {
     #[must_use]
     pub fn sample_aspect_ratio(&self) -> (u32, u32) {
         self.0.aspect
+    }
+
+    /// Its closed captions: messages of ATSC A/53, each the payload of one `user_data_registered_itu_t_t35`.
+    #[must_use]
+    pub fn captions(&self) -> &[Vec<u8>] {
+        self.0.captions.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn shared_captions(&self) -> Option<Captions> {
+        self.0.captions.clone()
     }
 
     /// Luma and both chroma on the host, rows without padding: for encoders on the CPU, and for checks.

@@ -17,6 +17,7 @@
 #![deny(unsafe_code)]
 
 pub mod caps;
+mod captions;
 pub mod decode;
 pub mod device;
 pub mod encode;
@@ -24,6 +25,7 @@ pub mod error;
 #[expect(unsafe_code, reason = "the one place where the drivers' libraries are called")]
 mod ffi;
 pub mod frame;
+mod nal;
 pub mod nvml;
 pub mod scale;
 

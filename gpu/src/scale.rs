@@ -210,6 +210,6 @@ impl Opened {
             kernels.convert_luma(conversion, luma_codes, chroma_codes, target(0), size)?;
             kernels.convert_chroma(conversion, chroma_codes, target(1), (chroma.width, chroma.height))?;
         }
-        Frame::written(self.pool.device(), lease, Colour::TARGET, (1, 1))
+        Frame::written(self.pool.device(), lease, Colour::TARGET, (1, 1), frame.shared_captions())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::c_int;
 
 use super::{DecodeError, Decoded};
+use crate::captions::Captions;
 use crate::device::{Codec, Device};
 use crate::error::CudaError;
 use crate::ffi::cuvid::{Cuvid, DecoderShape, Picture, RawDecoder, Sequence, Shown, Sink};
@@ -12,9 +13,9 @@ use crate::frame::{Colour, Frame, Layout, Pool, Size};
 /// Progressive pictures in a row after which an interlaced stream is taken to have become progressive: 2 s at 50
 /// pictures a second. Streams that are coded picture-adaptively flag single still pictures as progressive.
 const PROGRESSIVE_RUN: u32 = 100;
-/// Tags that wait for their pictures: more than any stream holds back (16 pictures, Rec. ITU-T H.264, A.3.1, and as
+/// Units that wait for their pictures: more than any stream holds back (16 pictures, Rec. ITU-T H.264, A.3.1, and as
 /// many fields), so that what never comes out is forgotten.
-const MAX_TAGS: usize = 128;
+const MAX_UNITS: usize = 128;
 /// `ulNumDecodeSurfaces` at most (Video Decoder programming guide, 4.4).
 const MAX_SURFACES: u32 = 32;
 /// Surfaces where a parser does not say how many it needs: H.264's largest number of pictures, and one.
@@ -32,6 +33,14 @@ struct Open {
     aspect: (u32, u32),
 }
 
+/// A unit that was parsed.
+struct Unit {
+    /// What the parser was given for it.
+    timestamp: i64,
+    tag: i64,
+    captions: Option<Captions>,
+}
+
 /// One stream's decoder.
 pub(super) struct Session {
     device: Device,
@@ -40,8 +49,8 @@ pub(super) struct Session {
     /// Pictures held back for pipelining.
     delay: u32,
     open: Option<Open>,
-    /// What the parser is given for time stamps, and the tag of the unit; in the order given.
-    tags: VecDeque<(i64, i64)>,
+    /// Units whose pictures did not come out yet, in the order given.
+    units: VecDeque<Unit>,
     next_timestamp: i64,
     ready: VecDeque<Decoded>,
     /// Places whose picture could not be decoded.
@@ -60,7 +69,7 @@ impl Session {
             codec,
             delay,
             open: None,
-            tags: VecDeque::new(),
+            units: VecDeque::new(),
             next_timestamp: 1,
             ready: VecDeque::new(),
             failed: Vec::new(),
@@ -70,13 +79,13 @@ impl Session {
         }
     }
 
-    /// A unit with this tag is about to be parsed; gives its time stamp.
-    pub(super) fn begin(&mut self, tag: i64) -> i64 {
-        if self.tags.len() >= MAX_TAGS {
-            self.tags.pop_front();
+    /// A unit with this tag and these captions is about to be parsed; gives its time stamp.
+    pub(super) fn begin(&mut self, tag: i64, captions: Option<Captions>) -> i64 {
+        if self.units.len() >= MAX_UNITS {
+            self.units.pop_front();
         }
         let timestamp = self.next_timestamp;
-        self.tags.push_back((timestamp, tag));
+        self.units.push_back(Unit { timestamp, tag, captions });
         self.next_timestamp += 1;
         timestamp
     }
@@ -189,7 +198,7 @@ impl Session {
     }
 
     fn show_picture(&mut self, shown: &Shown) -> bool {
-        let tag = self.tag(shown.timestamp);
+        let unit = self.unit(shown.timestamp);
         if let Some(at) = self.failed.iter().position(|index| *index == shown.index) {
             self.failed.swap_remove(at);
             return true;
@@ -199,7 +208,7 @@ impl Session {
             (true, run) => run.map(|run| run.saturating_add(1)),
         };
         let interlaced = self.is_deinterlacing();
-        let (Some(open), Some(tag)) = (&mut self.open, tag) else {
+        let (Some(open), Some(unit)) = (&mut self.open, unit) else {
             self.errors += 1;
             return true;
         };
@@ -210,24 +219,24 @@ impl Session {
             let (memory, layout) = (&lease.storage.memory, lease.storage.layout);
             mapped.copy(0, memory, layout.whole(0))?;
             mapped.copy(1, memory, layout.whole(1))?;
-            Frame::written(device, lease, colour, aspect)
+            Frame::written(device, lease, colour, aspect, unit.captions)
         });
         if open.decoder.is_damaged(shown.index) == Some(true) {
             self.errors += 1;
         }
         match mapped {
             Ok(frame) => {
-                self.ready.push_back(Decoded { frame, tag, deinterlaced: interlaced });
+                self.ready.push_back(Decoded { frame, tag: unit.tag, deinterlaced: interlaced });
                 true
             }
             Err(error) => self.note(error),
         }
     }
 
-    /// The tag of the unit with this time stamp; the oldest where the parser has changed it.
-    fn tag(&mut self, timestamp: i64) -> Option<i64> {
-        let at = self.tags.iter().position(|(given, _)| *given == timestamp).unwrap_or(0);
-        self.tags.remove(at).map(|(_, tag)| tag)
+    /// The unit with this time stamp; the oldest where the parser has changed it.
+    fn unit(&mut self, timestamp: i64) -> Option<Unit> {
+        let at = self.units.iter().position(|unit| unit.timestamp == timestamp).unwrap_or(0);
+        self.units.remove(at)
     }
 }
 

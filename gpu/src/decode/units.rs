@@ -1,6 +1,7 @@
 //! Units as containers have them to units as NVDEC's parser takes them: lengths to start codes (Rec. ITU-T H.264 and
 //! H.265, annex B), parameter sets of the configuration record first.
 
+use crate::captions::{self, Captions};
 use crate::device::Codec;
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -94,6 +95,19 @@ impl Units {
             self.headers.extend_from_slice(&START_CODE);
             self.headers.extend_from_slice(unit);
         }
+    }
+
+    /// The captions in a unit.
+    pub(crate) fn captions(&self, unit: &[u8]) -> Option<Captions> {
+        if self.codec == Codec::Av1 {
+            return None;
+        }
+        let (mut found, mut rest) = (Vec::new(), unit);
+        while let Some((unit, behind)) = split_unit(rest, self.length_size).filter(|_| !rest.is_empty()) {
+            captions::collect(self.codec, unit, &mut found);
+            rest = behind;
+        }
+        (!found.is_empty()).then(|| found.into())
     }
 
     /// The unit as the parser takes it; empty where nothing of it is whole. What is whole is taken even where the rest is

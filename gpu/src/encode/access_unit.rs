@@ -1,6 +1,7 @@
 //! What NVENC puts out, start codes and all, to what goes into samples of ISO/IEC 14496-15 and AV1-ISOBMFF.
 
 use crate::device::Codec;
+use crate::nal::nal_type;
 
 /// NAL unit types that do not go into samples: SPS, PPS, access unit delimiter, filler (Rec. ITU-T H.264, table 7-1).
 const H264_LEFT_OUT: [u8; 4] = [7, 8, 9, 12];
@@ -8,12 +9,6 @@ const H264_LEFT_OUT: [u8; 4] = [7, 8, 9, 12];
 const HEVC_LEFT_OUT: [u8; 5] = [32, 33, 34, 35, 38];
 /// Temporal delimiter and padding (AV1 6.2.2; AV1-ISOBMFF 2.4 leaves both out).
 const AV1_LEFT_OUT: [u8; 2] = [2, 15];
-
-/// The type of a NAL unit.
-pub(super) fn nal_type(codec: Codec, unit: &[u8]) -> Option<u8> {
-    let header = *unit.first()?;
-    Some(if codec == Codec::H264 { header & 0x1f } else { header >> 1 & 0x3f })
-}
 
 /// NAL units of a byte stream (Rec. ITU-T H.264 and H.265, annex B), without empty ones.
 pub(super) fn nal_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {

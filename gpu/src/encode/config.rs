@@ -119,6 +119,8 @@ pub struct EncoderConfig {
     /// Whether [`super::Encoder::receive`] waits for the picture just sent, which then comes out before the next one is sent.
     /// Without it pictures are encoded while others are being sent, and come out with a later one.
     pub low_latency: bool,
+    /// Whether the pictures' closed captions are put out, where the format has them (not AV1).
+    pub captions: bool,
     /// How long the device may take for a picture before it is held to be stuck.
     pub patience: Duration,
 }

@@ -1,7 +1,8 @@
 //! The configuration record of what NVENC puts out, from its parameter sets.
 
-use super::access_unit::{leb128, nal_type, nal_units, obus};
+use super::access_unit::{leb128, nal_units, obus};
 use crate::device::Codec;
+use crate::nal::{nal_type, without_emulation_prevention};
 
 /// Parameter sets that are not as they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,21 +77,6 @@ fn hvcc(vps: &[u8], sps: &[u8], pps: &[u8]) -> Option<Vec<u8>> {
         push(&mut record, unit);
     }
     Some(record)
-}
-
-/// Rec. ITU-T H.265, 7.4.2: the third byte of 0, 0, 3 is not part of the payload.
-fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut zeros = 0;
-    for byte in bytes {
-        if zeros >= 2 && *byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if *byte == 0 { zeros + 1 } else { 0 };
-        plain.push(*byte);
-    }
-    plain
 }
 
 /// `AV1CodecConfigurationRecord` (AV1-ISOBMFF, 2.3.3).

@@ -21,6 +21,7 @@ pub(crate) fn config(codec: Codec, size: Size, bit_rate: u32) -> EncoderConfig {
         b_frames: 0,
         lookahead: 0,
         low_latency: false,
+        captions: true,
         patience: Duration::from_secs(20),
     }
 }

@@ -152,6 +152,8 @@ impl Engine for NvidiaEngine {
             b_frames: if low || profile == Profile::Baseline { 0 } else { B_FRAMES },
             lookahead: 0,
             low_latency: low,
+            // Half of the captions would be gibberish.
+            captions: rung.rate == media::ladder::RungRate::Full,
             patience: PATIENCE,
         };
         gpu::Encoder::open(&self.0.device, &config)
@@ -322,7 +324,12 @@ impl Encode for gpu::Encoder {
     }
 
     fn send(&mut self, frame: &Self::Frame, tag: u64, wish: Wish) -> Result<(), EngineError> {
-        let kind = if wish.idr { FrameKind::Idr } else { FrameKind::Any };
+        let kind = match (wish.idr, wish.repeated) {
+            (true, false) => FrameKind::Idr,
+            (true, true) => FrameKind::RepeatedIdr,
+            (false, false) => FrameKind::Any,
+            (false, true) => FrameKind::Repeated,
+        };
         Self::send(self, frame, tag, kind).map_err(|e| EngineError::Encode(e.into()))
     }
 

@@ -139,6 +139,7 @@ fn encoder(device: &Device, codec: Codec) -> Result<(), String> {
         b_frames: 0,
         lookahead: 0,
         low_latency: true,
+        captions: false,
         patience: std::time::Duration::from_secs(3),
     };
     let opened = gpu::Encoder::open(device, &config);
