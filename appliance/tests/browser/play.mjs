@@ -16,6 +16,8 @@ const USAGE = `usage: node play.mjs --player ${playerNames.join('|')} --url MANI
   --audio-only         there is no picture
   --start-within N     seconds to the first frame (20)
   --max-latency N      most seconds behind live at the end
+  --listed N           DASH: open the page, and begin when N segments of every track are listed
+  --segment-delay N    milliseconds that every media segment takes longer to come, as over a real line (0)
   --stall-limit N      longest stop of clock or picture, in milliseconds (1000)
   --screenshot FILE    a PNG of the picture
 Prints one line of JSON. Exit code 0: all well, 1: something is wrong, with a sentence; 2: bad usage.`;
@@ -26,6 +28,8 @@ const PACE_TOLERANCE = 0.2;
 const SWITCH_DEADLINE = 30_000;
 /** Longest time from a seek to 1 s of play. */
 const SEEK_DEADLINE = 15_000;
+/** Longest wait for `--listed` segments. */
+const LISTED_DEADLINE = 30_000;
 /** How near the end of the media playback must come, in seconds: an audio frame and a picture at 10 a second. */
 const END_SLACK = 0.25;
 
@@ -43,6 +47,8 @@ function parse() {
       'audio-only': { type: 'boolean', default: false },
       'start-within': { type: 'string', default: '20' },
       'max-latency': { type: 'string' },
+      listed: { type: 'string' },
+      'segment-delay': { type: 'string' },
       'stall-limit': { type: 'string', default: '1000' },
       screenshot: { type: 'string' },
     },
@@ -61,6 +67,8 @@ function parse() {
     seconds: number('seconds'),
     startWithin: number('start-within') * 1000,
     maxLatency: values['max-latency'] === undefined ? null : number('max-latency'),
+    listed: values.listed === undefined ? null : number('listed'),
+    segmentDelay: values['segment-delay'] === undefined ? null : number('segment-delay'),
     stallLimit: number('stall-limit'),
     pictures: !values['audio-only'],
   };
@@ -101,6 +109,7 @@ async function play(options, report) {
     page.on('console', (message) => {
       if (message.type() === 'error') (report.console ??= []).push(message.text());
     });
+    if (options.segmentDelay !== null) await delaySegments(page, options.segmentDelay);
     await page.goto(origin);
     const viewer = new Viewer(page);
     try {
@@ -116,7 +125,28 @@ async function play(options, report) {
   }));
 }
 
+/** Init segments and manifests come at once: what is ready before the media is what a player must cope with. */
+async function delaySegments(page, millis) {
+  await page.route('**/*.m4s', async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, millis));
+    // The page may have given it up by then.
+    await route.continue().catch(() => {});
+  });
+}
+
+/** How many segments every `SegmentTimeline` of an MPD has at least. */
+async function listed(url) {
+  const timelines = (await (await fetch(url)).text()).match(/<SegmentTimeline>.*?<\/SegmentTimeline>/gs) ?? [];
+  const counts = timelines.map((timeline) => timeline.match(/<S [^>]*>/g)
+    .reduce((sum, entry) => sum + 1 + Number(entry.match(/ r="(\d+)"/)?.[1] ?? 0), 0));
+  return counts.length > 0 ? Math.min(...counts) : 0;
+}
+
 async function watch(viewer, options, report) {
+  if (options.listed !== null) {
+    await until(async () => await listed(options.url) >= options.listed, LISTED_DEADLINE,
+      () => `${options.listed} segments were not listed within ${LISTED_DEADLINE / 1000} s`);
+  }
   await viewer.call('start', { player: options.player, url: options.url, stallLimit: options.stallLimit, pictures: options.pictures });
   const started = await viewer.until((state) => state.startupMillis !== null && state.time > 0, options.startWithin,
     (state) => `nothing played within ${options.startWithin / 1000} s (${report.console?.[0] ?? `time ${state.time}, warnings: ${state.warnings.join('; ') || 'none'}`})`);

@@ -25,6 +25,8 @@ const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:prof
 /// How many segments a player should stay behind the live edge: one that is being fetched, one that is being announced,
 /// and one to spare.
 const DELAY_SEGMENTS: u32 = 3;
+/// Who would begin this near to the presentation's beginning begins there: see [`presentation_delay`].
+const NEAR_BEGINNING: Duration = Duration::from_secs(1);
 
 /// A window that cannot be written as an MPD.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +93,7 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
         min_buffer_time: xs_duration(low.map_or(segment, LowLatency::buffer_time)),
         time_shift_buffer_depth: live(xs_duration(window.time_shift)),
         suggested_presentation_delay: live(xs_duration(
-            low.map_or(segment.saturating_mul(DELAY_SEGMENTS), LowLatency::presentation_delay),
+            low.map_or_else(|| presentation_delay(window), LowLatency::presentation_delay),
         )),
         max_segment_duration: xs_duration(longest(window)),
         program_information: ProgramInformation { title: Text { text: xml_text(&window.title) } },
@@ -106,6 +108,23 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
     serde::Serialize::serialize(&document, serializer).map_err(DashError::Xml)?;
     xml.push('\n');
     Ok(xml)
+}
+
+/// How far behind the end of what is listed a player should begin.
+///
+/// Who comes when that would be less than a second into the presentation begins at its beginning instead, for up to a
+/// second more of delay. Shaka Player 5.2 cannot do otherwise: it tells the browser of no seekable range that is not over
+/// a second long (`updateLiveSeekableRangeTimer_` in its `streaming_engine.js`), so as long as nothing is buffered, its
+/// seek to where it begins is dropped (HTML, 4.8.11.9 Seeking, step 8). It then takes the playhead to stand there for
+/// good (`started_` in its `video_wrapper.js`), and fetches nothing more once its buffering goal is met from there.
+fn presentation_delay(window: &Window) -> Duration {
+    let usual = window.segment_duration.saturating_mul(DELAY_SEGMENTS);
+    let end = end(window);
+    match end.abs_diff(usual) <= NEAR_BEGINNING {
+        // The time that a player takes from reading this to looking where to begin goes off it.
+        true => end.saturating_add(NEAR_BEGINNING),
+        false => usual,
+    }
 }
 
 fn utc_timing(window: &Window) -> Descriptor {

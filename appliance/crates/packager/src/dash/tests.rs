@@ -67,6 +67,31 @@ fn a_live_manifest_says_all_that_a_player_asks() {
 }
 
 #[test]
+fn nobody_begins_within_the_first_second() {
+    // Where a player begins, from the manifest of a presentation that lists that many segments: the end of what is
+    // listed, less the delay.
+    let begins = |segments: u64| {
+        let window = sample::window(true, 1, 1 + segments);
+        let listed = window.tracks.iter().filter_map(|track| track.segments.last());
+        let end = listed.map(|last| last.start.plus(last.duration).to_duration()).max().unwrap();
+        let delay = read(&window).suggestedPresentationDelay.unwrap();
+        (delay, end.saturating_sub(delay))
+    };
+    let usual = Duration::from_millis(6006);
+    for segments in 1..=2 {
+        assert_eq!(begins(segments), (usual, Duration::ZERO));
+    }
+    let (delay, start) = begins(3);
+    assert_eq!(start, Duration::ZERO);
+    assert!(delay > usual && delay < usual + Duration::from_millis(1100), "{delay:?}");
+    for segments in 4..=6 {
+        let (delay, start) = begins(segments);
+        assert_eq!(delay, usual, "{segments} segments");
+        assert!(start > Duration::from_secs(1), "{segments} segments: {start:?}");
+    }
+}
+
+#[test]
 fn every_time_is_that_of_its_segment() {
     let window = sample::window(true, 5, 35);
     let mpd = read(&window);
