@@ -6,6 +6,7 @@
 
 mod audio_layouts;
 mod av_sync;
+mod backup;
 mod browsers;
 mod continuity;
 mod frame_rates;
@@ -16,6 +17,7 @@ mod http_serving;
 mod ladder_output;
 mod low_latency;
 mod metrics_and_api;
+mod operator_end;
 mod output;
 mod picture_formats;
 mod publish_codecs;
