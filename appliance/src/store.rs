@@ -468,7 +468,8 @@ impl Store {
             && let Some(window) = self.stretch(&replay, media_base, true).await?
             && reaches_as_far(&window, view.listed())
         {
-            return Ok(window);
+            // Who watches it end goes on with the addressing that there was.
+            return Ok(Window { latency: view.latency(), ..window });
         }
         Ok(view.window(media_base))
     }

@@ -39,6 +39,9 @@ const NO_SUCH_NAME: &str = "there is nothing of that name";
 const NO_SUCH_RUNG: &str = "there is no such rung";
 /// For a segment or a part of one.
 const NO_SUCH_SEGMENT: &str = "this segment is not there: not yet, or no longer";
+/// How many segments past the end players ask for in low latency: by the MPD's rule the next one is due until they read
+/// the MPD again, which they do every two segments.
+const ASKED_PAST_END: u64 = 3;
 /// Seconds after which it is worth asking again where there was no place, or no chunk in time: about a segment's length.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
@@ -232,6 +235,8 @@ enum What {
     Media(Media),
     /// These bytes of a segment in memory.
     Part(Arc<Segment>, Range<u64>),
+    /// There is none, and that is as it should be.
+    Nothing,
 }
 
 impl MediaState {
@@ -321,6 +326,14 @@ impl MediaState {
             Wanted::Manifest(_) => return Err(Fault::NotFound(NO_SUCH_NAME)),
         };
         let found = self.store.media(feed, presentation, &track, number).await?;
+        if found.is_none()
+            && let (Some(number), Some(view)) = (number, self.store.live(feed.as_str()))
+            && view.id() == presentation
+            && let (Some(_), Latency::Low { .. }) = (view.track(&track), view.latency())
+            && view.past_end(number).is_some_and(|past| past <= ASKED_PAST_END)
+        {
+            return Ok(Found::nothing());
+        }
         Found::media(found, presentation, &track, number, FOR_EVER)
     }
 
@@ -397,8 +410,16 @@ impl Found {
         })
     }
 
+    /// A segment past the end, as a player takes it: Shaka Player makes a 404 there a fatal error.
+    fn nothing() -> Self {
+        Self { what: What::Nothing, content_type: "", etag: None, cache: HeaderValue::from_static(SHORT) }
+    }
+
     fn answer(self, headers: &HeaderMap) -> Response {
         let Self { what, content_type, etag, cache } = self;
+        if matches!(what, What::Nothing) {
+            return (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, cache)]).into_response();
+        }
         let mut response = if etag.as_ref().is_some_and(|etag| not_modified(headers, etag)) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
@@ -425,6 +446,7 @@ impl What {
             Self::Media(Media::Segment(segment)) => segment.whole_bytes(),
             Self::Media(Media::Stored(stored)) => Some(stored.bytes()),
             Self::Part(_, range) => Some(range.end.saturating_sub(range.start)),
+            Self::Nothing => Some(0),
         }
     }
 
@@ -460,6 +482,7 @@ impl What {
                 Body::from(bytes.slice(at(range.start)..at(range.end)))
             }
             Self::Media(Media::Segment(segment)) => body::segment(&segment, range),
+            Self::Nothing => Body::empty(),
             Self::Part(segment, part) => {
                 let at = |position: u64| part.start.saturating_add(position).min(part.end);
                 let range = range.map_or(part.clone(), |range| at(range.start)..at(range.end));

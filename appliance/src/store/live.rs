@@ -388,6 +388,13 @@ impl LiveWindow {
         self.closed
     }
 
+    /// By how many numbers one lies past the end of what has ended; none within, or while more comes.
+    pub(super) fn past_end(&self, number: SegmentNumber) -> Option<u64> {
+        let last = self.tracks.iter().filter_map(|track| track.whole.last_key_value()).map(|(n, _)| *n).max();
+        let past = number.0.checked_sub(last?)?;
+        Some(past).filter(|past| self.closed && *past > 0)
+    }
+
     /// Whether the list will not grow any more.
     pub(super) fn ended(&self) -> bool {
         self.closed && self.pending.is_empty()

@@ -350,6 +350,12 @@ impl PresentationView {
         self.is_playable()
     }
 
+    /// By how many numbers one lies past the end of a presentation that has ended; none within it, or while more comes.
+    #[must_use]
+    pub fn past_end(&self, number: SegmentNumber) -> Option<u64> {
+        self.lock().past_end(number)
+    }
+
     fn find(&self, track: usize, number: SegmentNumber) -> Found {
         self.lock().find(track, number)
     }

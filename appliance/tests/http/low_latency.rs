@@ -358,6 +358,30 @@ async fn a_player_can_begin_with_the_first_chunk_of_every_track() {
     assert!(index.text().contains("360p/1.0.m4s\""), "{}", index.text());
 }
 
+/// Until they read the MPD again, players go on asking by its rule.
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_just_past_the_end_are_nothing_and_no_fault() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    (1..=3).for_each(|number| write(&presentation, number));
+    let asked = waiting(&server, &path("4.m4s"), 1.0).await;
+    presentation.end(1_795_230_910_000);
+    let asked = answer(asked).await;
+    assert_eq!((asked.status, asked.body.len()), (204, 0));
+    let statuses =
+        [("3.m4s", 200), ("4.m4s", 204), ("6.m4s", 204), ("7.m4s", 404), ("4.0.m4s", 404), ("1.m4s", 200)];
+    for (file, status) in statuses {
+        assert_eq!(server.get(&path(file)).await.status, status, "{file}");
+    }
+    let view = server.store.live("studio-a").unwrap();
+    soon("the archive to have all", || view.is_settled());
+    let mpd = server.get("/live/studio-a/manifest.mpd").await;
+    for wanted in ["type=\"static\"", "mediaPresentationDuration=\"PT3S\"", "duration=\"90000\""] {
+        assert!(mpd.text().contains(wanted), "{wanted}: {}", mpd.text());
+    }
+    assert!(!mpd.text().contains("SegmentTimeline"), "who watches it end has had a rule");
+}
+
 /// Thousands wait for one chunk: it is written once, and all have it soon.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_waits_for_one_chunk() {
