@@ -134,6 +134,8 @@ pub(crate) struct Surface {
     pub(crate) derived: u32,
     /// The context that it was named a render target of.
     pub(crate) bound_to: Option<u32>,
-    /// A picture on it has begun and not ended.
+    /// A picture into it has begun and not ended.
     pub(crate) in_picture: Option<u32>,
+    /// Contexts that encode it in a picture that has begun and not ended: reading is no reason for others not to.
+    pub(crate) encoded_in: Vec<u32>,
 }

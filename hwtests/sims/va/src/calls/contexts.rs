@@ -128,7 +128,8 @@ extern "C" fn destroy(context: VADriverContextP, id: VAContextID) -> VAStatus {
         }
         if let Some(picture) = &gone.picture {
             if let Ok(surface) = objects.surfaces.get_mut(picture.target) {
-                surface.in_picture = None;
+                surface.in_picture = surface.in_picture.filter(|context| *context != id);
+                surface.encoded_in.retain(|context| *context != id);
             }
             let sentence = format!("context {id:#x} is destroyed between vaBeginPicture and vaEndPicture");
             return Err(misuse(ffi::VA_STATUS_ERROR_OPERATION_FAILED, sentence));

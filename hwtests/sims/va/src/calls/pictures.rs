@@ -33,7 +33,10 @@ extern "C" fn begin(context: VADriverContextP, own: VAContextID, target: VASurfa
         }
         let surface = surfaces.get_mut(target)?;
         check_target(context, own, target, surface)?;
-        surface.in_picture = Some(own);
+        match context.config.purpose {
+            Purpose::Encode(_) => surface.encoded_in.push(own),
+            Purpose::Decode(_) | Purpose::Process => surface.in_picture = Some(own),
+        }
         context.picture = Some(Picture { target, parts: Vec::new() });
         Ok(())
     })
@@ -43,6 +46,11 @@ fn check_target(context: &Context, own: u32, target: u32, surface: &crate::surfa
     let refuse = |sentence: String| Err(misuse(ffi::VA_STATUS_ERROR_INVALID_SURFACE, sentence));
     if let Some(other) = surface.in_picture {
         return refuse(format!("surface {target:#x} is in an open picture of context {other:#x}"));
+    }
+    if !matches!(context.config.purpose, Purpose::Encode(_))
+        && let Some(other) = surface.encoded_in.first()
+    {
+        return refuse(format!("surface {target:#x} is written while context {other:#x} encodes it"));
     }
     let format = surface.pixels.layout.rt_format();
     if context.config.rt_format & format == 0 {
@@ -110,7 +118,9 @@ extern "C" fn end(context: VADriverContextP, own: VAContextID) -> VAStatus {
             let sentence = format!("vaEndPicture on context {own:#x} before vaBeginPicture");
             return Err(misuse(ffi::VA_STATUS_ERROR_OPERATION_FAILED, sentence));
         };
-        objects.surfaces.get_mut(picture.target)?.in_picture = None;
+        let target = objects.surfaces.get_mut(picture.target)?;
+        target.in_picture = target.in_picture.filter(|context| *context != own);
+        target.encoded_in.retain(|context| *context != own);
         work(driver, objects, own, &picture)
     })
 }

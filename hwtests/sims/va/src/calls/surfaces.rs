@@ -115,6 +115,7 @@ fn make(
             derived: 0,
             bound_to: None,
             in_picture: None,
+            encoded_in: Vec::new(),
         });
     }
     let room = list_mut(to, number, "surfaces")?;
@@ -132,7 +133,7 @@ extern "C" fn destroy(context: VADriverContextP, surfaces: *mut VASurfaceID, num
         for id in ids {
             let surface = objects.surfaces.get(id)?;
             let left = surface.derived;
-            let begun = surface.in_picture;
+            let begun = surface.in_picture.or_else(|| surface.encoded_in.first().copied());
             if left > 0 {
                 let sentence =
                     format!("surface {id:#x} is destroyed while {left} image(s) derived from it live");
