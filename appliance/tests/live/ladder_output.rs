@@ -1,17 +1,23 @@
 //! A ladder of three: every rung in its size and rate, cut at the same places, described as it is.
 
-use test_support::{FeedSetup, Ffmpeg, Setup};
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup};
 
 use crate::output;
 
 #[test]
 fn a_ladder_of_three_is_as_configured() {
+    let _rungd = a_ladder_of_three(Setup::default(), "device = \"software\"");
+}
+
+/// Streams a ladder of three on the device of `device`, and looks at what comes out.
+pub(crate) fn a_ladder_of_three(setup: Setup, device: &str) -> Rungd {
     let feed = FeedSetup::new("ladder")
         .rung("full", "320x180", "250k")
         .rung("mid", "240x136", "120k")
         .rung("low", "160x90", "60k")
-        .line("segment = \"2s\"");
-    let mut rungd = Setup::default().feed(feed).start();
+        .line("segment = \"2s\"")
+        .line(device);
+    let mut rungd = setup.feed(feed).start();
     let _publisher = Ffmpeg::new()
         .picture("testsrc2=size=320x180:rate=25")
         .video_encoder("-c:v libx264 -preset veryfast -bf 2 -pix_fmt yuv420p -b:v 400k -g 50")
@@ -41,6 +47,7 @@ fn a_ladder_of_three_is_as_configured() {
     assert_eq!(shape("audio").codecs, "mp4a.40.2");
     // Segment numbers count from 1, and what a viewer saw keeps its number.
     assert_eq!(shape("full").segments.first().unwrap().number, 1);
+    rungd
 }
 
 /// What a viewer has fetched is what a later manifest says: numbers, times and bytes stay.

@@ -9,6 +9,7 @@ mod av_sync;
 mod backup;
 mod browsers;
 mod continuity;
+mod devices;
 mod frame_rates;
 mod graceful_stop;
 mod hls;

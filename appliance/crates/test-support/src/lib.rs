@@ -23,6 +23,7 @@ pub mod process;
 pub mod publisher;
 pub mod raw_rtmp;
 pub mod rungd;
+pub mod sims;
 pub mod timed;
 pub mod wait;
 
@@ -30,4 +31,5 @@ pub use mpd::Manifest;
 pub use process::Process;
 pub use publisher::{Ffmpeg, Gstreamer};
 pub use rungd::{FeedSetup, Rungd, Setup};
+pub use sims::Simulation;
 pub use wait::{Stopwatch, wait_until};
