@@ -26,7 +26,7 @@ pub use change::{ConfigChange, FeedChange, reload};
 pub use fault::{ConfigFaults, Fault};
 pub use key::{KeyHash, StreamKey};
 pub use media::Latency;
-pub use runtime::{AdminToken, RuntimeFile};
+pub use runtime::RuntimeFile;
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]

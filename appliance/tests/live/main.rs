@@ -6,7 +6,6 @@
 
 mod audio_layouts;
 mod av_sync;
-mod backup;
 mod browsers;
 mod continuity;
 mod devices;
@@ -18,7 +17,6 @@ mod http_serving;
 mod ladder_output;
 mod low_latency;
 mod metrics_and_api;
-mod operator_end;
 mod output;
 mod picture_formats;
 mod publish_codecs;

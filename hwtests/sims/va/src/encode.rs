@@ -37,6 +37,15 @@ pub(crate) struct Coded {
     pub(crate) coded_buffer: u32,
     pub(crate) average_qp: u32,
     pub(crate) idr: bool,
+    /// The rate changed with it.
+    pub(crate) rate_changed: bool,
+}
+
+/// What a picture was, for the device's counters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Happened {
+    pub(crate) idr: bool,
+    pub(crate) rate_changed: bool,
 }
 
 impl Encoder {
@@ -56,7 +65,7 @@ impl Encoder {
         }
     }
 
-    /// Codes a picture; answers the surfaces that the work concerns, and whether it is an IDR.
+    /// Codes a picture; answers the surfaces that the work concerns, and what it was.
     pub(crate) fn encode(
         &mut self,
         own: u32,
@@ -65,7 +74,7 @@ impl Encoder {
         buffers: &mut Table<Buffer>,
         corrupt: bool,
         notes: &mut Vec<String>,
-    ) -> Answer<(Vec<u32>, bool)> {
+    ) -> Answer<(Vec<u32>, Happened)> {
         let mut coded = match self {
             Self::H264(encoder) => encoder.encode(own, picture, surfaces, notes)?,
             Self::Hevc(encoder) => encoder.encode(own, picture, surfaces, notes)?,
@@ -78,7 +87,8 @@ impl Encoder {
         target.pixels.copy_from(pixels);
         target.content = *content;
         store(&coded, own, buffers, notes)?;
-        Ok((vec![picture.target, *surface], coded.idr))
+        let happened = Happened { idr: coded.idr, rate_changed: coded.rate_changed };
+        Ok((vec![picture.target, *surface], happened))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::client::{count, list};
 use crate::context::{Context, Picture, Work};
 use crate::device::Purpose;
 use crate::driver::{Driver, lost};
+use crate::encode::Happened;
 use crate::ffi::{self, VABufferID, VAContextID, VADriverContextP, VADriverVTable, VAStatus, VASurfaceID};
 use crate::objects::Objects;
 use crate::process;
@@ -140,7 +141,7 @@ fn work(driver: &Driver, objects: &mut Objects, own: u32, picture: &Picture) -> 
     let mut job = driver.state.begin(driver.number, engine, pixels).map_err(lost)?;
     let cpu = driver.state.driver_cpu(driver.number);
     let mut notes = Vec::new();
-    let own_target = |()| (vec![picture.target], false);
+    let own_target = |()| (vec![picture.target], Happened::default());
     let outcome = match &mut context.work {
         Work::Decode(decoder) => decoder.decode(own, picture, surfaces, &mut notes).map(own_target),
         Work::Encode(encoder) => encoder.encode(own, picture, surfaces, buffers, job.corrupt(), &mut notes),
@@ -150,9 +151,11 @@ fn work(driver: &Driver, objects: &mut Objects, own: u32, picture: &Picture) -> 
     for note in notes {
         driver.misuse(&format!("vaEndPicture: {note}"));
     }
-    let (touched, idr) = outcome?;
-    if idr {
-        driver.state.count(driver.number, Counter::IdrFrames, 1);
+    let (touched, happened) = outcome?;
+    for (counter, happened) in
+        [(Counter::IdrFrames, happened.idr), (Counter::Reconfigurations, happened.rate_changed)]
+    {
+        driver.state.count(driver.number, counter, happened.into());
     }
     if job.corrupt() && engine != Engine::Encode {
         damage(&mut surfaces.get_mut(picture.target)?.pixels.bytes);

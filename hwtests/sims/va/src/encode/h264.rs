@@ -313,7 +313,7 @@ impl H264Encoder {
             beta_offset_div2: header.beta_offset_div2,
             cabac_init_idc: header.cabac_init_idc,
         };
-        self.prepare(tools, idr)?;
+        let rate_changed = self.prepare(tools, idr)?;
         let Some((_, x264)) = &mut self.x264 else { return Err(failed("x264")) };
         let kind = match (idr, header.kind()) {
             (true, _) => PictureKind::Idr,
@@ -362,11 +362,12 @@ impl H264Encoder {
             coded_buffer: parameters.coded_buf,
             average_qp: u32::try_from(qp.max(0)).unwrap_or(0),
             idr,
+            rate_changed,
         })
     }
 
-    /// Has x264 ready for these tools and this rate.
-    fn prepare(&mut self, tools: Tools, idr: bool) -> Answer<()> {
+    /// Has x264 ready for these tools and this rate; answers whether that rate is new to it.
+    fn prepare(&mut self, tools: Tools, idr: bool) -> Answer<bool> {
         match &mut self.x264 {
             Some((of, x264)) if *of == tools => {
                 if self.told != Some(self.rate) && !x264.set_rate(&self.rate) {
@@ -378,8 +379,8 @@ impl H264Encoder {
             }
             _ => self.x264 = Some((tools, X264::open(&tools, &self.rate).ok_or_else(|| failed("x264"))?)),
         }
-        self.told = Some(self.rate);
-        Ok(())
+        let told = self.told.replace(self.rate);
+        Ok(told.is_some_and(|told| told != self.rate))
     }
 }
 

@@ -292,7 +292,7 @@ impl HevcEncoder {
         let Under { sps, pps, header } = &under;
         let idr = header.is_idr();
         let tools = tools(input, &under, self.x265.as_ref().map(|(tools, _)| tools))?;
-        self.prepare(tools, idr)?;
+        let rate_changed = self.prepare(tools, idr)?;
         let Some((_, x265)) = &mut self.x265 else { return Err(failed("x265")) };
         check_coder(x265, sps, pps)?;
         let kind = match (idr, header.slice_type) {
@@ -337,11 +337,12 @@ impl HevcEncoder {
             coded_buffer: parameters.coded_buf,
             average_qp: u32::try_from(qp.max(0)).unwrap_or(0),
             idr,
+            rate_changed,
         })
     }
 
-    /// Has x265 ready for these tools and this rate.
-    fn prepare(&mut self, tools: Tools, idr: bool) -> Answer<()> {
+    /// Has x265 ready for these tools and this rate; answers whether that rate is new to it.
+    fn prepare(&mut self, tools: Tools, idr: bool) -> Answer<bool> {
         match &mut self.x265 {
             Some((of, x265)) if *of == tools => {
                 if self.told != Some(self.rate) && !x265.set_rate(&self.rate) {
@@ -353,8 +354,8 @@ impl HevcEncoder {
             }
             _ => self.x265 = Some((tools, X265::open(&tools, &self.rate).ok_or_else(|| failed("x265"))?)),
         }
-        self.told = Some(self.rate);
-        Ok(())
+        let told = self.told.replace(self.rate);
+        Ok(told.is_some_and(|told| told != self.rate))
     }
 }
 

@@ -126,9 +126,11 @@ impl Rate {
         kbits(self.peak_bits_per_second.into())
     }
 
-    /// The buffer of the hypothetical decoder, in kbit.
+    /// The buffer of the hypothetical decoder, in kbit: no more than 400 ms' worth, even where the client allows more. The
+    /// libraries inside settle to a new rate over about two buffers, devices within a second.
     pub(crate) fn buffer_kbits(&self) -> i32 {
-        if self.buffer_bits > 0 { kbits(self.buffer_bits.into()) } else { self.peak_kbits() }
+        let most = kbits(u64::from(self.peak_bits_per_second) * 2 / 5);
+        if self.buffer_bits > 0 { kbits(self.buffer_bits.into()).min(most) } else { most }
     }
 
     /// How full it begins, from 0 to 1.

@@ -64,6 +64,8 @@ fn set_rate(parameters: &mut ffi::x264_param_t, rate: &Rate) {
     parameters.rc.i_rc_method = i32::try_from(method).unwrap_or(0);
     parameters.rc.f_rf_constant = rate.quality_factor();
     if rate.method == Method::Cqp {
+        // Each picture brings its own.
+        parameters.rc.i_qp_constant = 26;
         return;
     }
     parameters.rc.i_bitrate = rate.target_kbits();
