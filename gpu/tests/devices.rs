@@ -11,6 +11,8 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "devices/cost.rs"]
+mod cost;
 #[path = "devices/decoding.rs"]
 mod decoding;
 #[path = "devices/encoding.rs"]
@@ -59,7 +61,7 @@ fn sims() -> Option<PathBuf> {
 
 /// Runs a test's body on simulated devices with this plan, and finds everything given back after it.
 fn on_simulated(test: &str, plan: &str, body: impl FnOnce()) {
-    let Some(report) = run_simulated(test, plan, body) else { return };
+    let Some(Seen { report, .. }) = run_simulated(test, plan, body) else { return };
     assert_eq!(report["violations"], 0, "the driver was used wrongly: {}", report["sentences"]);
     for device in report["devices"].as_array().unwrap() {
         assert_eq!(device["sessions"].as_array().map(Vec::len), Some(0), "sessions are left open: {device}");
@@ -67,9 +69,17 @@ fn on_simulated(test: &str, plan: &str, body: impl FnOnce()) {
     }
 }
 
-/// Runs a test's body on simulated devices with this plan; gives what the simulation has seen. None in the process that
-/// has run it, or without simulated drivers.
-fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<serde_json::Value> {
+/// What is left of a test that ran on simulated devices.
+struct Seen {
+    /// What the simulation counted.
+    report: serde_json::Value,
+    /// What the test printed.
+    said: String,
+}
+
+/// Runs a test's body on simulated devices with this plan. None in the process that has run it, or without simulated
+/// drivers.
+fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<Seen> {
     if std::env::var_os(INNER).is_some() {
         body();
         return None;
@@ -90,10 +100,11 @@ fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<serde_js
     assert!(output.status.success(), "on a simulated device:\n{text}");
     assert!(text.contains("1 passed"), "the test did not run in its own process:\n{text}");
     println!("{text}");
+    let said = text;
     let report = Command::new(sims.join("../sim-report")).arg(&file).output().unwrap();
     let text = String::from_utf8_lossy(&report.stdout);
     assert!(report.status.success(), "{text}{}", String::from_utf8_lossy(&report.stderr));
-    Some(serde_json::from_str(&text).unwrap())
+    Some(Seen { report: serde_json::from_str(&text).unwrap(), said })
 }
 
 /// A device like an L4, sound.

@@ -2,22 +2,23 @@
 
 use gpu::decode::DecodeError;
 use gpu::frame::Format;
-use gpu::{Codec, Decoded, Decoder, DecoderConfig, Device};
+use gpu::{Codec, Decoded, Decoder, DecoderConfig, Device, Encoder, FrameKind, Scaler};
 
+use crate::encoding::config;
 use crate::on_devices;
-use crate::pictures::{ffmpeg, psnr};
+use crate::pictures::{ffmpeg, psnr, size};
 
 /// A stream with the record and units that a container would have.
-struct Stream {
+pub(crate) struct Stream {
     codec: Codec,
-    record: Vec<u8>,
-    units: Vec<Vec<u8>>,
+    pub(crate) record: Vec<u8>,
+    pub(crate) units: Vec<Vec<u8>>,
     /// Annex B, or OBUs.
     raw: Vec<u8>,
 }
 
 /// Encodes ffmpeg's test pictures. `source` is a filter's arguments.
-fn stream(codec: Codec, source: &str, arguments: &[&str]) -> Stream {
+pub(crate) fn stream(codec: Codec, source: &str, arguments: &[&str]) -> Stream {
     let (encoder, format): (&[&str], _) = match codec {
         Codec::H264 => (&["-c:v", "libx264", "-x264-params", "aud=1:keyint=12"], "h264"),
         Codec::Hevc => (&["-c:v", "libx265", "-x265-params", "log-level=none:aud=1:keyint=12"], "hevc"),
@@ -336,6 +337,58 @@ fn what_cannot_be_decoded_is_refused_in_words() {
         match error {
             Some(error) => assert_eq!(error.to_string(), "the device does not decode H.264 4:2:2 of 8 bits"),
             None => panic!("4:2:2 was taken"),
+        }
+    });
+}
+
+/// A unit with an SEI message of captions before its first one.
+fn with_captions(unit: &[u8], number: u8) -> Vec<u8> {
+    let message = [0xb5, 0x00, 0x31, b'G', b'A', b'9', b'4', 0x03, 0x41, 0xff, 0xfc, number, 0x80, 0xff];
+    let mut sei = vec![0, 0, 0, 0, 6, 4, message.len() as u8];
+    sei.extend_from_slice(&message);
+    sei.push(0x80);
+    let length = (sei.len() - 4) as u32;
+    sei[..4].copy_from_slice(&length.to_be_bytes());
+    sei.extend_from_slice(unit);
+    sei
+}
+
+#[test]
+fn captions_go_through_every_stage() {
+    on_devices("decoding::captions_go_through_every_stage", |device| {
+        let source = "testsrc2=size=320x180:rate=25";
+        let stream = stream(Codec::H264, source, &["-frames:v", "12", "-pix_fmt", "yuv420p"]);
+        let units: Vec<Vec<u8>> =
+            stream.units.iter().zip(0..).map(|(unit, number)| with_captions(unit, number)).collect();
+        let mut decoder = open(device, &stream, false);
+        let mut pictures = send(&mut decoder, &units, 0);
+        pictures.extend(finish(&mut decoder));
+        assert_eq!(pictures.len(), 12);
+        let mut scaler = Scaler::new(device);
+        let scaled: Vec<_> = pictures
+            .iter()
+            .map(|picture| (picture.tag, scaler.scale(&picture.frame, size(256, 144)).unwrap()))
+            .collect();
+        for (tag, frame) in &scaled {
+            assert_eq!(frame.captions().len(), 1);
+            assert_eq!(i64::from(frame.captions()[0][11]), *tag);
+        }
+        let Ok(mut encoder) = Encoder::open(device, &config(Codec::H264, size(256, 144), 500_000)) else {
+            println!("{device:?} does not encode");
+            return;
+        };
+        let mut coded = Vec::new();
+        for (tag, frame) in &scaled {
+            let kind = if *tag == 5 { FrameKind::Repeated } else { FrameKind::Any };
+            encoder.send(frame, *tag as u64, kind).unwrap();
+            coded.extend(std::iter::from_fn(|| encoder.receive().unwrap()));
+        }
+        encoder.finish();
+        coded.extend(std::iter::from_fn(|| encoder.receive().unwrap()));
+        for picture in &coded {
+            let at = picture.data.windows(4).position(|window| window == b"GA94");
+            let number = at.map(|at| u64::from(picture.data[at + 8]));
+            assert_eq!(number, (picture.tag != 5).then_some(picture.tag), "picture {}", picture.tag);
         }
     });
 }

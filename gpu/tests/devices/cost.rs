@@ -1,0 +1,73 @@
+//! What our own code costs beside the driver's.
+
+use std::fs;
+
+use gpu::decode::DecoderConfig;
+use gpu::{Codec, Decoder, Device, Encoder, FrameKind, Scaler};
+
+use crate::decoding::stream;
+use crate::encoding::config;
+use crate::pictures::size;
+use crate::{Seen, run_simulated};
+
+/// Pictures: ten seconds of a source at 60 a second.
+const PICTURES: u64 = 600;
+/// Share of a core that may be spent outside of the driver, in percent, by an unoptimised build.
+const MOST_PERCENT: u64 = 15;
+
+/// CPU time of this process, in milliseconds (proc(5), utime and stime in ticks of 10 ms).
+fn cpu_ms() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
+}
+
+#[test]
+fn six_rungs_of_1080p60_cost_little_beside_the_driver() {
+    let plan = "pictures = \"flat\"\n[[device]]\nmodel = \"l4\"\n";
+    let seen = run_simulated("cost::six_rungs_of_1080p60_cost_little_beside_the_driver", plan, || {
+        let device = Device::open(0).unwrap();
+        let source =
+            stream(Codec::H264, "color=size=1920x1080:rate=60", &["-frames:v", "60", "-pix_fmt", "yuv420p"]);
+        let decoding =
+            DecoderConfig { codec: Codec::H264, configuration: Some(&source.record), low_latency: false };
+        let mut decoder = Decoder::open(&device, &decoding).unwrap();
+        let mut scaler = Scaler::new(&device);
+        let rungs = [(1920, 1080), (1280, 720), (854, 480), (640, 360), (426, 240), (256, 144)];
+        let rungs = rungs.map(|(width, height)| size(width, height));
+        let mut encoders =
+            rungs.map(|size| Encoder::open(&device, &config(Codec::H264, size, 1_000_000)).unwrap());
+        let before = cpu_ms();
+        let mut shown = 0;
+        for (unit, tag) in source.units.iter().cycle().take(PICTURES as usize).zip(0..) {
+            decoder.send(unit, tag).unwrap();
+            while let Some(picture) = decoder.receive().unwrap() {
+                let mut frame = picture.frame;
+                for (encoder, size) in encoders.iter_mut().zip(rungs) {
+                    frame = scaler.scale(&frame, size).unwrap();
+                    encoder.send(&frame, shown, FrameKind::Any).unwrap();
+                    while encoder.receive().unwrap().is_some() {}
+                }
+                shown += 1;
+            }
+        }
+        let spent = cpu_ms() - before;
+        assert!(shown + 10 >= PICTURES, "{shown}");
+        println!("spent={spent}=on={shown}=");
+    });
+    let Some(Seen { report, said }) = seen else { return };
+    let figures: Vec<&str> = said.split('=').collect();
+    let figure = |name| {
+        let at = figures.iter().position(|part| part.ends_with(name)).unwrap();
+        figures[at + 1].parse::<u64>().unwrap()
+    };
+    let (spent, shown) = (figure("spent"), figure("on"));
+    let counters = &report["devices"][0]["counters"];
+    let driver = counters["DriverCpuNs"].as_u64().unwrap() / 1_000_000;
+    let time = shown * 1000 / 60;
+    let percent = spent.saturating_sub(driver) * 100 / time;
+    println!("{shown} pictures: {spent} ms of CPU, {driver} ms in the driver: {percent} % of a core outside");
+    assert!(percent <= MOST_PERCENT, "{percent} % of a core outside of the driver");
+    // Pictures stay on the device.
+    assert_eq!(counters["DeviceToHostBytes"], 0);
+}
