@@ -256,7 +256,8 @@ impl Settings {
     }
 
     fn fill_config(&mut self, config: &EncoderConfig, caps: &EncodeCaps) {
-        let b_frames = config.b_frames.min(caps.max_b_frames);
+        let plain = config.codec == Codec::H264 && config.profile == Profile::Baseline;
+        let b_frames = if plain { 0 } else { config.b_frames.min(caps.max_b_frames) };
         let raw = &mut self.config;
         raw.set(offset_of!(Config, version), nv::NV_ENC_CONFIG_VER);
         raw.set(offset_of!(Config, profileGUID), profile_guid(config.codec, config.profile));
