@@ -27,6 +27,9 @@ pub use record::RecordError;
 
 /// Outputs beyond what reordering and looking ahead hold back: pictures that are encoded at once.
 const PIPELINE: u32 = 4;
+/// Pictures that a driver may hold back before it is taken not to code at all: the longest look-ahead, B-frames and as
+/// many again.
+const MAX_HELD: usize = 80;
 /// Times that a busy encoder is asked again, and how long it is left alone in between ("a few milliseconds",
 /// nvEncodeAPI.h, `NV_ENC_ERR_ENCODER_BUSY`).
 const BUSY_RETRIES: u32 = 100;
@@ -330,7 +333,15 @@ impl Encoder {
         let output = loop {
             match self.free.pop() {
                 Some(output) => break output,
-                None => self.wait_for_one()?,
+                None if self.locker.inside() > 0 => self.wait_for_one()?,
+                // The driver holds back more than it was asked to.
+                None if self.held.len() < MAX_HELD => {
+                    let created = self.session.create_output();
+                    break created.map_err(|source| EncodeError::Encode { size, source })?;
+                }
+                None => {
+                    return Err(EncodeError::Encode { size, source: NvencError::NeedMoreOutput });
+                }
             }
         };
         match self.submit(frame, tag, kind, output) {
@@ -401,10 +412,6 @@ impl Encoder {
     }
 
     fn wait_for_one(&mut self) -> Result<(), EncodeError> {
-        if self.locker.inside() == 0 {
-            // The driver holds back more than it was asked to.
-            return Err(EncodeError::Encode { size: self.config.size, source: NvencError::NeedMoreOutput });
-        }
         let done = self.locker.take(self.config.patience);
         let done = done.map_err(|waiting| self.failed_wait(waiting))?;
         self.take(done)
