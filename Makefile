@@ -47,6 +47,10 @@ test-quick: ## The tests that need no media tools: all crates' unit tests, and t
 test-faults: deps-test build ## Kill workers and the daemon at random instants, at length (half an hour); RUNGD_FAULTS_SEED=n repeats a run
 	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test faults -- --nocapture --test-threads=1
 
+.PHONY: test-latency
+test-latency: deps-test build ## Measure low latency over two minutes; the bounds are the product's
+	LOW_LATENCY_SECONDS=120 cargo test $(CARGO_FLAGS) -p appliance --test live -- low_latency::pictures --nocapture
+
 .PHONY: build
 build: deps-build ## The debug build of everything, tests' binaries excepted
 	cargo build $(CARGO_FLAGS) --workspace --bins

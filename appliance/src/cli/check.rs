@@ -71,7 +71,10 @@ fn describe(feed: &Feed) -> String {
         }
     };
     let takeover = if feed.takeover == Takeover::Never { ", no takeover" } else { "" };
-    let latency = if feed.latency == Latency::Low { ", low latency" } else { "" };
+    let latency = match feed.latency {
+        Latency::Low => format!(", low latency of {}", written(feed.target_latency)),
+        Latency::Standard => String::new(),
+    };
     let rate =
         feed.frame_rate.map_or("the source's frame rate".to_owned(), |rate| format!("{rate} frames/s"));
     format!(

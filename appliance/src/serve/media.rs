@@ -287,9 +287,7 @@ impl MediaState {
                 Ok(Found::document(&document, max_age(kept_for)))
             }
             (Some(presentation), wanted) => self.named(&feed, &presentation, wanted).await,
-            (None, Wanted::Part(track, number, index)) => {
-                self.part(view, &track, (number, index), SHORT).await
-            }
+            (None, Wanted::Part(track, number, index)) => self.part(view, &track, (number, index)).await,
             (None, Wanted::Init(track)) => self.current(view.ok_or(no_view)?, &track, None).await,
             (None, Wanted::Segment(track, number)) => {
                 self.current(view.ok_or(no_view)?, &track, Some(number)).await
@@ -321,7 +319,7 @@ impl MediaState {
             Wanted::Segment(track, number) => (track, Some(number)),
             Wanted::Part(track, number, index) => {
                 let view = self.store.live(feed.as_str()).filter(|view| view.id() == presentation);
-                return self.part(view, &track, (number, index), FOR_EVER).await;
+                return self.part(view, &track, (number, index)).await;
             }
             Wanted::Manifest(_) => return Err(Fault::NotFound(NO_SUCH_NAME)),
         };
@@ -337,13 +335,13 @@ impl MediaState {
         Found::media(found, presentation, &track, number, FOR_EVER)
     }
 
-    /// A chunk by itself. Memory alone has it: playlists name parts only near the live edge.
+    /// A chunk by itself. Memory alone has it: playlists name parts only near the live edge. Nor need caches keep it for
+    /// longer; after a power cut an unfinished segment is made anew.
     async fn part(
         &self,
         view: Option<Arc<PresentationView>>,
         track: &TrackName,
         (number, index): (SegmentNumber, u32),
-        cache: &'static str,
     ) -> Result<Found, Fault> {
         let found = match view {
             Some(view) => match view.track(track) {
@@ -357,7 +355,7 @@ impl MediaState {
             what: What::Part(segment, range),
             content_type: if audio { "audio/mp4" } else { "video/mp4" },
             etag: HeaderValue::try_from(format!("\"{}-{track}-{number}.{index}\"", view.id())).ok(),
-            cache: HeaderValue::from_static(cache),
+            cache: max_age(hls::kept_for(view.segment_duration())),
         })
     }
 
