@@ -9,7 +9,7 @@ mod record;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::caps::EncodeCaps;
@@ -210,15 +210,20 @@ impl fmt::Debug for Encoder {
     }
 }
 
+/// What takes the device's memory or engines is done by one thread of a process at a time.
+fn alone(device: &Device) -> MutexGuard<'_, ()> {
+    device.0.opening.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Opens a session; one after another on a device.
 fn open_session(device: &Device) -> Result<Session, EncodeError> {
     let nvenc = device::nvenc()?;
+    let _alone = alone(device);
     Session::open(nvenc, device.context()).map_err(EncodeError::of_opening)
 }
 
 /// What the device encodes, asked in a session of its own.
 pub(crate) fn caps(device: &Device) -> Result<Vec<EncodeCaps>, EncodeError> {
-    let _alone = device.0.opening.lock().unwrap_or_else(PoisonError::into_inner);
     let session = open_session(device)?;
     let codecs = session.codecs().map_err(EncodeError::Session)?;
     if codecs.is_empty() {
@@ -254,7 +259,6 @@ impl Encoder {
     pub fn open(device: &Device, config: &EncoderConfig) -> Result<Self, EncodeError> {
         let (codec, size, preset) = (config.codec, config.size, config.preset);
         let failed = |source| EncodeError::Open { codec, size, preset, source };
-        let alone = device.0.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let session = open_session(device)?;
         if !session.codecs().map_err(EncodeError::Session)?.contains(&codec) {
             return Err(EncodeError::Missing(codec));
@@ -270,6 +274,7 @@ impl Encoder {
             return Err(EncodeError::Size { codec, size, min, max });
         }
         let mut settings = Settings::new(&session, config, &caps).map_err(failed)?;
+        let alone = alone(device);
         session.initialize(&mut settings).map_err(|source| match source {
             // Some drivers count sessions only here.
             NvencError::OutOfMemory | NvencError::IncompatibleClientKey => EncodeError::SessionCap { source },
