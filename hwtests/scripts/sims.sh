@@ -16,6 +16,11 @@ cd "$(dirname "$0")/../.."
 drivers="
 sim-va libsim_va.so vaapi/sim_drv_video.so
 sim-drm libsim_drm.so vaapi/libsim_drm.so
+sim-cuda libsim_cuda.so nvidia/libcuda.so.1
+sim-front libsim_front.so nvidia/libnvidia-encode.so.1
+sim-front libsim_front.so nvidia/libnvcuvid.so.1
+sim-nvenc libsim_nvenc.so nvidia/libsim-nvenc.so
+sim-cuvid libsim_cuvid.so nvidia/libsim-cuvid.so
 "
 
 packages="-p sim-state"
