@@ -27,8 +27,6 @@ pub(crate) const OUTBOX_MESSAGES: usize = 128;
 const GATHER: Duration = Duration::from_millis(12);
 /// Messages written at once; their slices are far under the kernel's bound of 1024 (`UIO_MAXIOV`).
 const GATHERED_MESSAGES: usize = 64;
-/// Bytes asked of the socket at once: most coded pictures fit.
-const READ_BYTES: usize = 64 * 1024;
 
 /// The socket cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -98,16 +96,13 @@ pub(crate) fn read(mut socket: &UnixStream, inbox: &SyncSender<Incoming>) -> Res
     let mut decoder = FrameDecoder::default();
     let mut number = 1;
     loop {
-        let buffer = decoder.buffer();
-        let filled = buffer.len();
-        buffer.resize(filled + READ_BYTES, 0);
         let got = loop {
-            match socket.read(buffer.get_mut(filled..).unwrap_or_default()) {
+            match socket.read(decoder.room()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other.map_err(LinkError::Read)?,
             }
         };
-        buffer.truncate(filled + got);
+        decoder.filled(got);
         if got == 0 {
             return Ok(());
         }

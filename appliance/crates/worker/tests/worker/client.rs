@@ -85,15 +85,12 @@ impl Worker {
             if let Some(message) = self.decoder.next_message().expect("well framed") {
                 return Some(message);
             }
-            let buffer = self.decoder.buffer();
-            let filled = buffer.len();
-            buffer.resize(filled + 64 * 1024, 0);
-            let got = match self.socket.read(&mut buffer[filled..]) {
+            let got = match self.socket.read(self.decoder.room()) {
                 // The worker has ended without reading all that it was told.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
                 other => other.expect("the worker says something in time"),
             };
-            buffer.truncate(filled + got);
+            self.decoder.filled(got);
             if got == 0 {
                 return None;
             }
