@@ -133,6 +133,15 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Calls a thread to a job that has become ready. While the threads stop, whoever waits for that may be the one called
+    /// instead, so all are.
+    fn call(&self, queue: &Queue) {
+        match queue.stopping {
+            None => self.changed.notify_one(),
+            Some(_) => self.changed.notify_all(),
+        }
+    }
+
     fn show(&self, queue: &Queue) {
         self.metrics.archive_queue_segments.set(i64::try_from(queue.waiting).unwrap_or(i64::MAX));
         let degraded = queue.health(clock::now()).degraded.is_some();
@@ -218,7 +227,7 @@ impl Archive {
         let Some(lane) = queue.lanes.get_mut(key) else { return };
         lane.jobs.push_back((clock::now(), job));
         self.shared.show(&queue);
-        self.shared.changed.notify_all();
+        self.shared.call(&queue);
     }
 
     pub(super) fn health(&self) -> ArchiveHealth {

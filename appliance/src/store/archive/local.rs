@@ -1,7 +1,7 @@
 //! The archive on a local disk: `<root>/<feed>/<presentation>/<track>/init.mp4` and `<number>.m4s`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ use crate::store::name::{FeedName, PresentationId, TrackName};
 
 /// What a file is called until it is whole and on disk.
 const TEMPORARY: &str = "tmp";
+/// Slices that one call writes (`UIO_MAXIOV`, writev(2)).
+const MAX_SLICES: usize = 1024;
 
 /// Objects as files below a folder.
 #[derive(Debug, Clone)]
@@ -65,8 +67,19 @@ fn absent_is<T>(result: io::Result<T>, absent: T) -> io::Result<T> {
 
 fn write_synced(path: &Path, parts: &[Bytes]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    for part in parts {
-        file.write_all(part)?;
+    // A segment is a hundred parts: one for each picture.
+    for parts in parts.chunks(MAX_SLICES) {
+        let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match file.write_vectored(left) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
     file.sync_all()
 }

@@ -39,6 +39,11 @@ pub(super) struct Written {
 }
 
 impl Lane {
+    /// Whether there is a job in it that a thread may take.
+    pub(super) fn is_ready(&self, now: Instant) -> bool {
+        !self.jobs.is_empty() && self.busy_since.is_none() && self.retry_at.is_none_or(|at| at <= now)
+    }
+
     pub(super) fn new(tracks: usize, row: Option<i64>, kept: Kept) -> Self {
         Self {
             jobs: VecDeque::new(),
@@ -98,11 +103,8 @@ pub(super) fn take_next(
     last: Option<&Key>,
     now: Instant,
 ) -> Option<(Key, Instant, Job, Option<i64>)> {
-    let ready = |lane: &Lane| {
-        !lane.jobs.is_empty() && lane.busy_since.is_none() && lane.retry_at.is_none_or(|at| at <= now)
-    };
     let after = |key: &Key| last.is_some_and(|last| key > last);
-    let mut keys = queue.lanes.iter().filter(|(_, lane)| ready(lane)).map(|(key, _)| key);
+    let mut keys = queue.lanes.iter().filter(|(_, lane)| lane.is_ready(now)).map(|(key, _)| key);
     let first = keys.clone().next()?.clone();
     let key = keys.find(|key| after(key)).cloned().unwrap_or(first);
     let lane = queue.lanes.get_mut(&key)?;

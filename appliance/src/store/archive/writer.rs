@@ -145,6 +145,7 @@ impl Writer {
         };
         let mut queue = self.shared.lock();
         let Some(lane) = queue.lanes.get_mut(key) else { return };
+        let failed = done.is_err();
         let mut tell: Option<Box<dyn FnOnce() + Send>> = None;
         match done {
             Ok(done) => {
@@ -190,8 +191,14 @@ impl Writer {
             lane.busy_since = None;
         }
         self.shared.show(&queue);
-        // What waits in this lane may be another thread's.
-        self.shared.changed.notify_all();
+        let ready = queue.lanes.values().filter(|lane| lane.is_ready(clock::now()));
+        if failed {
+            // Each thread waits for the next try; which of them is free then is not known.
+            self.shared.changed.notify_all();
+        } else if ready.count() > 1 || queue.stopping.is_some() {
+            // One is for this thread, and what waits in this lane may have become another's.
+            self.shared.call(&queue);
+        }
     }
 
     fn begin(
