@@ -15,6 +15,7 @@
 mod api;
 mod body;
 mod conditions;
+mod disk;
 mod documents;
 pub mod listener;
 mod media;

@@ -493,6 +493,21 @@ impl Store {
         {
             return Ok(Some(found));
         }
+        self.archived(feed, id, track, number).await
+    }
+
+    /// As [`Self::media`], from the archive alone.
+    ///
+    /// # Errors
+    ///
+    /// Where the archive cannot be read.
+    pub async fn archived(
+        &self,
+        feed: &FeedName,
+        id: &PresentationId,
+        track: &TrackName,
+        number: Option<SegmentNumber>,
+    ) -> Result<Option<(Media, bool)>, StoreError> {
         let Some(replays) = self.shared.replays.clone() else { return Ok(None) };
         let (feed, id, track) = (feed.clone(), id.clone(), track.clone());
         task::spawn_blocking(move || {

@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use futures_util::stream;
 use tokio::task;
 
+use super::disk::{Disk, DiskError};
 use crate::store::{Discarded, Segment, SegmentReader, StoreError, Stored};
 
 /// What of an archived object is read at once: large against a system call, small against what thousands of viewers
@@ -46,20 +47,26 @@ fn cut(part: &Bytes, start: u64, range: &Range<u64>) -> Bytes {
 }
 
 /// `range` of an archived object.
-pub(super) fn stored(stored: Stored, range: Range<u64>) -> Body {
-    Body::from_stream(stream::try_unfold((stored, range), |(stored, range)| next_of_stored(stored, range)))
+pub(super) fn stored(disk: Disk, stored: Stored, range: Range<u64>) -> Body {
+    let next = move |(stored, range)| next_of_stored(disk.clone(), stored, range);
+    Body::from_stream(stream::try_unfold((stored, range), next))
 }
 
-async fn next_of_stored(stored: Stored, range: Range<u64>) -> Result<Step<(Stored, Range<u64>)>, StoreError> {
+async fn next_of_stored(
+    disk: Disk,
+    stored: Stored,
+    range: Range<u64>,
+) -> Result<Step<(Stored, Range<u64>)>, DiskError> {
     if range.is_empty() {
         return Ok(None);
     }
     let end = range.end.min(range.start.saturating_add(READ_BYTES));
     let now = range.start..end;
     let reading = stored.clone();
-    let bytes = task::spawn_blocking(move || reading.read(now))
-        .await?
-        .map_err(|source| StoreError::Read { source })?;
+    let read = async move {
+        task::spawn_blocking(move || reading.read(now)).await?.map_err(|source| StoreError::Read { source })
+    };
+    let bytes = disk.read(read).await?;
     Ok(Some((bytes, (stored, end..range.end))))
 }
 

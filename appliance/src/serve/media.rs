@@ -21,12 +21,11 @@ use tracing::{Level, debug};
 use super::Metrics;
 use super::body;
 use super::conditions::{RangeAnswer, not_modified, range};
+use super::disk::{Disk, DiskError};
 use super::documents::{Document, DocumentError, Documents, Key, media_base};
 use super::path::{Manifest, MediaPath, Wanted};
 use crate::log_limited;
-use crate::store::{
-    FeedName, Media, PresentationId, PresentationView, Segment, Store, StoreError, TrackName,
-};
+use crate::store::{FeedName, Media, PresentationId, PresentationView, Segment, Store, TrackName};
 
 /// For what a URL will always mean: segment numbers restart with each presentation, so only URLs that name the
 /// presentation get this (RFC 8246 for `immutable`).
@@ -54,13 +53,13 @@ enum Fault {
     NotInTime,
     /// Too many wait already.
     NoPlace,
-    Store(StoreError),
+    Disk(DiskError),
     Manifest(DocumentError),
 }
 
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
+impl From<DiskError> for Fault {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
     }
 }
 
@@ -87,7 +86,11 @@ impl IntoResponse for Fault {
             Self::Reload(error) => (StatusCode::BAD_REQUEST, error.to_string()),
             Self::NotInTime => (unavailable, "what was asked for has not come in time".to_owned()),
             Self::NoPlace => (unavailable, "too many requests are waiting".to_owned()),
-            Self::Store(error) => {
+            Self::Disk(error @ (DiskError::NoPlace | DiskError::NotInTime)) => {
+                log_limited!(Level::ERROR, %error, "media request failed");
+                (unavailable, "the archive does not answer in time".to_owned())
+            }
+            Self::Disk(DiskError::Store(error)) => {
                 // Any viewer may make a broken disk fail again.
                 let source = error_source(&error);
                 log_limited!(Level::ERROR, %error, source, "media request failed");
@@ -123,18 +126,19 @@ pub(super) struct MediaState {
     documents: Arc<Documents>,
     /// Places for requests that are not answered at once.
     waiting: Arc<Semaphore>,
+    disk: Disk,
     metrics: Metrics,
 }
 
 impl MediaState {
     pub(super) fn new(store: Store, max_waiting: usize, metrics: Metrics) -> Self {
         let waiting = Arc::new(Semaphore::new(max_waiting.min(Semaphore::MAX_PERMITS)));
-        Self { store, documents: Arc::default(), waiting, metrics }
+        Self { store, documents: Arc::default(), waiting, disk: Disk::new(), metrics }
     }
 
     async fn live_manifest(
         &self,
-        view: &PresentationView,
+        view: &Arc<PresentationView>,
         manifest: Manifest,
         reload: Reload,
     ) -> Result<Arc<Document>, Fault> {
@@ -158,7 +162,14 @@ impl MediaState {
         if let Some(document) = self.documents.cached(&key, version) {
             return Ok(document);
         }
-        let window = self.store.live_window(view, &media_base(view)).await?;
+        let window = match view.is_settled() {
+            true => {
+                let (store, view) = (self.store.clone(), view.clone());
+                let read = async move { store.live_window(&view, &media_base(&view)).await };
+                self.disk.read(read).await?
+            }
+            false => view.window(&media_base(view)),
+        };
         Ok(self.documents.document(&key, version, &window)?)
     }
 
@@ -194,15 +205,20 @@ impl MediaState {
         presentation: PresentationId,
         manifest: Manifest,
     ) -> Result<(Arc<Document>, bool), Fault> {
-        let found = self.store.replay(&feed, &presentation).await?;
+        let found = {
+            let (store, feed, presentation) = (self.store.clone(), feed.clone(), presentation.clone());
+            self.disk.read(async move { store.replay(&feed, &presentation).await }).await?
+        };
         let replay = found.ok_or(Fault::NotFound("there is no such recording"))?;
         let key = Key { replay: true, feed, presentation, manifest, delta: false };
         if let Some(document) = self.documents.cached(&key, replay.version()) {
             return Ok((document, replay.is_ended()));
         }
-        let window = self.store.replay_window(&replay, "").await?;
+        let (version, ended) = (replay.version(), replay.is_ended());
+        let store = self.store.clone();
+        let window = self.disk.read(async move { store.replay_window(&replay, "").await }).await?;
         let window = window.ok_or(Fault::NotFound("there is no archive"))?;
-        Ok((self.documents.document(&key, replay.version(), &window)?, replay.is_ended()))
+        Ok((self.documents.document(&key, version, &window)?, ended))
     }
 }
 
@@ -262,7 +278,7 @@ impl MediaState {
             },
         };
         match found {
-            Ok(found) => found.answer(headers),
+            Ok(found) => found.answer(&self.disk, headers),
             Err(fault) => fault.into_response(),
         }
     }
@@ -323,14 +339,20 @@ impl MediaState {
             }
             Wanted::Manifest(_) => return Err(Fault::NotFound(NO_SUCH_NAME)),
         };
-        let found = self.store.media(feed, presentation, &track, number).await?;
-        if found.is_none()
-            && let (Some(number), Some(view)) = (number, self.store.live(feed.as_str()))
-            && view.id() == presentation
-            && let (Some(_), Latency::Low { .. }) = (view.track(&track), view.latency())
-            && view.past_end(number).is_some_and(|past| past <= ASKED_PAST_END)
-        {
-            return Ok(Found::nothing());
+        let view = self.store.live(feed.as_str()).filter(|view| view.id() == presentation);
+        let mut found = None;
+        if let Some(view) = &view {
+            found = view.media(&track, number).await;
+            if found.is_none()
+                && let Some(number) = number
+                && let (Some(_), Latency::Low { .. }) = (view.track(&track), view.latency())
+                && view.past_end(number).is_some_and(|past| past <= ASKED_PAST_END)
+            {
+                return Ok(Found::nothing());
+            }
+        }
+        if found.is_none() {
+            found = self.archived(feed, presentation, &track, number).await?;
         }
         Found::media(found, presentation, &track, number, FOR_EVER)
     }
@@ -359,16 +381,32 @@ impl MediaState {
         })
     }
 
-    /// By a URL that does not: of the presentation on air, and then out of its window only.
+    async fn archived(
+        &self,
+        feed: &FeedName,
+        presentation: &PresentationId,
+        track: &TrackName,
+        number: Option<SegmentNumber>,
+    ) -> Result<Option<(Media, bool)>, Fault> {
+        let (store, feed, presentation, track) =
+            (self.store.clone(), feed.clone(), presentation.clone(), track.clone());
+        let read = async move { store.archived(&feed, &presentation, &track, number).await };
+        Ok(self.disk.read(read).await?)
+    }
+
+    /// By a URL that does not: of the presentation on air, and then out of its window only, wherever that is kept.
     async fn current(
         &self,
         view: Arc<PresentationView>,
         track: &TrackName,
         number: Option<SegmentNumber>,
     ) -> Result<Found, Fault> {
-        let found = match view.is_live() {
-            true => view.media(track, number).await,
-            false => self.store.media(view.feed(), view.id(), track, number).await?,
+        let in_window = |number| view.listed().is_some_and(|(first, last)| (first..=last).contains(&number));
+        let found = match view.media(track, number).await {
+            None if !view.is_live() || number.is_some_and(in_window) => {
+                self.archived(view.feed(), view.id(), track, number).await?
+            }
+            found => found,
         };
         Found::media(found, view.id(), track, number, SHORT)
     }
@@ -413,7 +451,7 @@ impl Found {
         Self { what: What::Nothing, content_type: "", etag: None, cache: HeaderValue::from_static(SHORT) }
     }
 
-    fn answer(self, headers: &HeaderMap) -> Response {
+    fn answer(self, disk: &Disk, headers: &HeaderMap) -> Response {
         let Self { what, content_type, etag, cache } = self;
         if matches!(what, What::Nothing) {
             return (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, cache)]).into_response();
@@ -422,9 +460,9 @@ impl Found {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let mut response = match what.length() {
-                Some(length) => what.part(range(headers, etag.as_ref(), length), length),
+                Some(length) => what.part(disk, range(headers, etag.as_ref(), length), length),
                 // What is still being written has no length to count a range against: all of it, as it comes.
-                None => what.body(None).into_response(),
+                None => what.body(disk, None).into_response(),
             };
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             response
@@ -448,7 +486,7 @@ impl What {
         }
     }
 
-    fn part(self, wanted: RangeAnswer, length: u64) -> Response {
+    fn part(self, disk: &Disk, wanted: RangeAnswer, length: u64) -> Response {
         let (status, range) = match wanted {
             RangeAnswer::Whole => (StatusCode::OK, 0..length),
             RangeAnswer::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
@@ -459,7 +497,7 @@ impl What {
         };
         let sent = range.end.saturating_sub(range.start);
         let content_range = format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1));
-        let mut response = self.body(Some(range)).into_response();
+        let mut response = self.body(disk, Some(range)).into_response();
         *response.status_mut() = status;
         let fields = response.headers_mut();
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(sent));
@@ -472,7 +510,7 @@ impl What {
         response
     }
 
-    fn body(self, range: Option<Range<u64>>) -> Body {
+    fn body(self, disk: &Disk, range: Option<Range<u64>>) -> Body {
         match self {
             Self::Bytes(bytes) | Self::Media(Media::Init(bytes)) => {
                 let range = range.unwrap_or(0..u64::MAX);
@@ -488,7 +526,7 @@ impl What {
             }
             Self::Media(Media::Stored(stored)) => {
                 let length = stored.bytes();
-                body::stored(stored, range.unwrap_or(0..length))
+                body::stored(disk.clone(), stored, range.unwrap_or(0..length))
             }
         }
     }
