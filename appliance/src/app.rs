@@ -19,6 +19,7 @@ use crate::config::{Config, RuntimeFile};
 use crate::devices::Devices;
 use crate::feed::{self, Feeds};
 use crate::ingest;
+use crate::pace::MediaThread;
 use crate::serve::{self, Check, Readiness};
 use crate::store::{Store, StoreError};
 use crate::supervisor;
@@ -65,6 +66,9 @@ pub enum AppError {
         /// Why.
         source: RuntimeFileError,
     },
+    /// The thread that media passes through.
+    #[error("cannot start the thread for media")]
+    MediaThread(#[source] std::io::Error),
     /// Signals.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
@@ -117,6 +121,8 @@ struct Daemon {
     config_path: PathBuf,
     store: Store,
     feeds: Feeds,
+    /// Ends with the daemon.
+    _media: MediaThread,
     certificates: Vec<Arc<Certificate>>,
     stop_ingest: watch::Sender<bool>,
     stop_http: watch::Sender<bool>,
@@ -156,7 +162,9 @@ impl Daemon {
             rtmps: publishers.rtmps_addresses(),
         };
 
+        let media = MediaThread::start().map_err(AppError::MediaThread)?;
         let parts = feed::task::Parts {
+            media: media.handle().clone(),
             store: store.clone(),
             worker: config.worker.clone(),
             devices: devices.clone(),
@@ -208,6 +216,7 @@ impl Daemon {
             config_path,
             store,
             feeds,
+            _media: media,
             certificates,
             stop_ingest,
             stop_http,

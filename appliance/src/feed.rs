@@ -97,7 +97,7 @@ impl Feeds {
             stopping: self.shared.stopping.subscribe(),
             removed: removed.subscribe(),
         };
-        Entry { feed, task: tokio::spawn(task.run()), removed }
+        Entry { feed, task: self.shared.parts.media.spawn(task.run()), removed }
     }
 
     /// Claims the feed that `key` belongs to, for `who`.
@@ -112,6 +112,11 @@ impl Feeds {
         }
         let (feed, role) = admission::find(&feeds, key).ok_or(Refusal::UnknownKey)?;
         feed.admit(now, role, who)
+    }
+
+    /// Where feeds run, and their publishers should.
+    pub(crate) fn media(&self) -> &tokio::runtime::Handle {
+        &self.shared.parts.media
     }
 
     /// Every feed's status, by name in order.

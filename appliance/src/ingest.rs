@@ -189,7 +189,7 @@ async fn serve_one(
     _permit: tokio::sync::OwnedSemaphorePermit,
 ) {
     let _ = socket.set_nodelay(true);
-    let end = connection::drive(socket, peer, tls, &shared).await;
+    let end = connection::drive(socket, peer, tls, shared.clone()).await;
     shared.metrics.ends.with_label_values(&[end.label()]).inc();
     match end.is_expected() {
         true => debug!(%peer, reason = %end, "connection closed"),

@@ -17,7 +17,7 @@
 //! - [`serve`]: HTTP: media, manifests, the page, the API, health and metrics.
 //! - [`tls`]: certificates, for ingest and HTTP alike.
 //! - [`telemetry`]: logs, rate limits on them, and the registry that each part's `metrics.rs` registers with.
-//! - [`clock`]: the one file that reads the clock.
+//! - `pace`: the moments at which sockets of media are looked at; [`clock`]: the one file that reads the clock.
 //!
 //! No codec and no driver library is linked here, and no unsafe code is allowed: hostile bytes meet safe Rust only.
 #![forbid(unsafe_code)]
@@ -29,6 +29,7 @@ pub mod config;
 pub mod devices;
 pub mod feed;
 pub mod ingest;
+mod pace;
 pub mod serve;
 pub mod store;
 pub mod supervisor;

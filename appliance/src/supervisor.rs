@@ -9,13 +9,13 @@ pub mod metrics;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -23,6 +23,7 @@ use worker_protocol::{DeviceId, FromWorker, ToWorker, VERSION};
 
 use crate::clock;
 use crate::config;
+use crate::pace::{self, Paced};
 use crate::supervisor::metrics::Metrics;
 
 /// Pictures waiting for a worker: two seconds of 60 frames a second, and some. Beyond it the feed sheds.
@@ -39,7 +40,7 @@ const QUEUED_BYTES_TO_WORKER: usize = 64 * 1024 * 1024;
 /// Messages waiting for a feed: beyond it the worker's own bounded queues fill.
 const QUEUE_FROM_WORKER: usize = 256;
 /// How often deadlines are looked at.
-const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+const WATCH_INTERVAL: Duration = Duration::from_millis(240);
 /// Longest time from the socket's end, or from a worker's last word, to the process's end before it is killed.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a killed process to be gone. One that is stuck in a driver may never be, and nobody waits for it.
@@ -208,9 +209,10 @@ pub fn spawn(
     feed: &str,
     metrics: &Metrics,
 ) -> Result<Worker, SpawnError> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Socket)?;
+    let (ours, theirs) = UnixStream::pair().map_err(SpawnError::Socket)?;
     ours.set_nonblocking(true).map_err(SpawnError::Socket)?;
-    let socket = UnixStream::from_std(ours).map_err(SpawnError::Socket)?;
+    let reader = Paced::new(ours.try_clone().map_err(SpawnError::Socket)?);
+    let socket = (reader, Paced::new(ours));
     let mut child = Command::new(&config.program)
         .arg("run")
         .arg(format!("--device={device}"))
@@ -251,7 +253,7 @@ impl Watched {
         self,
         mut child: Child,
         link: Arc<link::Link>,
-        socket: UnixStream,
+        socket: (Paced<UnixStream>, Paced<UnixStream>),
         outgoing: mpsc::Receiver<(ToWorker, Bytes)>,
         events: mpsc::Sender<WorkerEvent>,
     ) {
@@ -272,7 +274,7 @@ impl Watched {
 
     /// Ends when a deadline has passed.
     async fn watch(&self, link: &link::Link) -> Death {
-        let mut interval = tokio::time::interval(WATCH_INTERVAL);
+        let mut interval = pace::interval(WATCH_INTERVAL);
         loop {
             interval.tick().await;
             if let Some(death) = link.overdue(clock::now(), &self.config) {

@@ -23,6 +23,7 @@ use crate::feed::resume::{self, Pace};
 use crate::feed::source::Input;
 use crate::feed::status::{FeedState, FeedStatus, WorkerStatus};
 use crate::feed::{Feed, Publisher, metrics};
+use crate::pace;
 use crate::store::{self, NewPresentation, NewTrack, Store};
 use crate::supervisor::{self, Worker, WorkerEvent};
 use crate::telemetry::chain;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub devices: Devices,
     /// What a source may be.
     pub limits: config::SourceLimits,
+    /// Where feeds run.
+    pub media: tokio::runtime::Handle,
     /// Counters of feeds.
     pub metrics: metrics::Metrics,
     /// Counters of workers.
@@ -208,8 +211,7 @@ struct Programme {
 
 impl Programme {
     async fn run(mut self, mut stopping: watch::Receiver<bool>, mut removed: watch::Receiver<bool>) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut ticks = pace::interval(TICK);
         let mut until_status = 0;
         while !self.closed {
             // A source ahead of wall time is not read; its queue fills, and TCP holds the encoder back.

@@ -53,6 +53,7 @@ impl Stage {
             worker: config.worker.clone(),
             devices: Devices::known(devices::choice::tests::inventory(&["software"])),
             limits: config.ingest.limits.clone(),
+            media: tokio::runtime::Handle::current(),
             metrics: metrics::Metrics::register(&registry).unwrap(),
             worker_metrics: supervisor::metrics::Metrics::register(&registry).unwrap(),
         };

@@ -15,7 +15,9 @@ use rtmp::{
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use super::Shared;
@@ -23,9 +25,12 @@ use crate::clock;
 use crate::feed::source::Input;
 use crate::feed::status::PublisherStatus;
 use crate::feed::{Claim, Refusal};
+use crate::pace::Connection;
 
-/// Bytes asked of the socket at a time. The session queues what one read causes.
-const READ_BYTES: usize = 32 * 1024;
+/// Bytes asked of the socket at a time: most coded pictures fit. The session queues what one read causes.
+const READ_BYTES: usize = 64 * 1024;
+/// Likewise before it publishes: a handshake's part is 1537 bytes, and a command's some hundred.
+const KNOCK_BYTES: usize = 8 * 1024;
 /// Longest time in which a peer must take an answer of ours; they are a few hundred bytes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a turned-away peer's own bytes are still read and dropped, so that closing does not send a TCP reset that
@@ -108,9 +113,10 @@ pub(super) async fn drive(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    shared: &Shared,
+    shared: Arc<Shared>,
 ) -> End {
     let accepted = clock::now();
+    let socket = Connection::Awaited(socket);
     let Some(tls) = tls else { return talk(socket, peer, false, accepted, shared).await };
     let bound = shared.config.handshake_timeout;
     match tokio::time::timeout(bound, TlsAcceptor::from(tls).accept(socket)).await {
@@ -120,40 +126,42 @@ pub(super) async fn drive(
     }
 }
 
-async fn talk<S>(stream: S, peer: SocketAddr, tls: bool, accepted: Instant, shared: &Shared) -> End
+async fn talk<S>(stream: S, peer: SocketAddr, tls: bool, accepted: Instant, shared: Arc<Shared>) -> End
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Stream,
 {
     let mut talk = Talk {
         stream,
-        shared,
         session: ServerSession::new(Limits::default()),
         peer,
         tls,
         encoder: String::new(),
         claim: None,
         published: false,
+        stopping: shared.stopping.clone(),
+        shared,
         accepted,
         handshaken: accepted,
         heard: accepted,
     };
-    let end = talk.run().await;
-    if talk.claim.take().is_some() {
-        shared.metrics.publishing.dec();
+    let media = talk.shared.feeds.media().clone();
+    match talk.knock().await {
+        // Media is heard where it passes through; what it took to get there was strangers' work for the other threads.
+        Ok(()) => media.spawn(talk.publish_media()).await.unwrap_or_else(|fault| End::Socket(fault.into())),
+        Err(end) => talk.close(end).await,
     }
-    talk.say_goodbye().await;
-    end
 }
 
-struct Talk<'a, S> {
+struct Talk<S> {
     stream: S,
-    shared: &'a Shared,
+    shared: Arc<Shared>,
     session: ServerSession,
     peer: SocketAddr,
     tls: bool,
     encoder: String,
     claim: Option<Claim>,
     published: bool,
+    stopping: watch::Receiver<bool>,
     accepted: Instant,
     handshaken: Instant,
     heard: Instant,
@@ -167,57 +175,104 @@ enum Woken {
     Stopping,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
-    async fn run(&mut self) -> End {
-        let mut buffer = BytesMut::new();
-        let mut stopping = self.shared.stopping.clone();
+/// A connection, under TLS or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The socket.
+    fn connection(&mut self) -> &mut Connection;
+}
+
+impl Stream for Connection {
+    fn connection(&mut self) -> &mut Connection {
+        self
+    }
+}
+
+impl Stream for TlsStream<Connection> {
+    fn connection(&mut self) -> &mut Connection {
+        self.get_mut().0
+    }
+}
+
+impl<S: Stream> Talk<S> {
+    /// Until it may publish.
+    async fn knock(&mut self) -> Result<(), End> {
+        let mut buffer = vec![0; KNOCK_BYTES];
+        while !self.published {
+            self.hear(&mut buffer).await?;
+        }
+        Ok(())
+    }
+
+    /// From then on. Timers belong to the runtime that they were made on, so the socket is paced here and not before.
+    async fn publish_media(mut self) -> End {
+        let end = match self.stream.connection().pace() {
+            Ok(()) => self.hear_all().await,
+            Err(fault) => End::Socket(fault),
+        };
+        self.close(end).await
+    }
+
+    async fn hear_all(&mut self) -> End {
+        let mut buffer = vec![0; READ_BYTES];
         loop {
-            buffer.clear();
-            buffer.reserve(READ_BYTES);
-            let (step, since, bound) = self.deadline();
-            let left = bound.saturating_sub(clock::now().saturating_duration_since(since));
-            // In this order: a connection that was held back by its own feed has bytes to read, and is not overdue.
-            let woken = tokio::select! {
-                biased;
-                _ = stopping.wait_for(|stop| *stop) => Woken::Stopping,
-                reason = dismissal(&mut self.claim) => Woken::Dismissed(reason),
-                read = self.stream.read_buf(&mut buffer) => Woken::Read(read),
-                () = tokio::time::sleep(left) => Woken::Overdue,
-            };
-            match woken {
-                Woken::Read(Ok(0)) => return if self.published { End::Finished } else { End::Left },
-                Woken::Read(Ok(_)) => {}
-                // Encoders that have unpublished close with our answers unread, which resets the connection.
-                Woken::Read(Err(_)) if self.published && self.claim.is_none() => return End::Finished,
-                Woken::Read(Err(fault)) => return End::Socket(fault),
-                Woken::Dismissed(reason) => {
-                    self.session.end(RefusalCode::Rejected, &reason);
-                    return End::Dismissed(reason);
-                }
-                Woken::Overdue => return End::Deadline(step, bound),
-                Woken::Stopping => {
-                    self.session.end(RefusalCode::Failed, &Refusal::Stopping.to_string());
-                    return End::Stopping;
-                }
-            }
-            self.heard = clock::now();
-            self.shared.metrics.bytes.inc_by(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
-            // Events from before a fault are still good: media of a publish is not lost to what follows it.
-            let fault = self.session.input(&buffer).err();
-            if let Some(end) = self.take_events().await {
+            if let Err(end) = self.hear(&mut buffer).await {
                 return end;
             }
-            if let Some(fault) = fault {
-                return End::Protocol(fault);
-            }
-            if let Err(end) = self.flush().await {
-                // Encoders unpublish and are gone, without waiting for the answers.
-                return if self.published && self.claim.is_none() { End::Finished } else { end };
-            }
-            if self.session.is_closing() {
-                return End::Left;
-            }
         }
+    }
+
+    async fn close(mut self, end: End) -> End {
+        self.release();
+        self.say_goodbye().await;
+        end
+    }
+
+    /// Takes what comes next, and does what follows from it.
+    async fn hear(&mut self, buffer: &mut [u8]) -> Result<(), End> {
+        let (step, since, bound) = self.deadline();
+        let left = bound.saturating_sub(clock::now().saturating_duration_since(since));
+        // In this order: a connection that was held back by its own feed has bytes to read, and is not overdue.
+        let woken = tokio::select! {
+            biased;
+            _ = self.stopping.wait_for(|stop| *stop) => Woken::Stopping,
+            reason = dismissal(&mut self.claim) => Woken::Dismissed(reason),
+            read = self.stream.read(buffer) => Woken::Read(read),
+            () = tokio::time::sleep(left) => Woken::Overdue,
+        };
+        let read = match woken {
+            Woken::Read(Ok(0)) => return Err(if self.published { End::Finished } else { End::Left }),
+            Woken::Read(Ok(bytes)) => bytes,
+            // Encoders that have unpublished close with our answers unread, which resets the connection.
+            Woken::Read(Err(_)) if self.published && self.claim.is_none() => return Err(End::Finished),
+            Woken::Read(Err(fault)) => return Err(End::Socket(fault)),
+            Woken::Dismissed(reason) => {
+                self.session.end(RefusalCode::Rejected, &reason);
+                return Err(End::Dismissed(reason));
+            }
+            Woken::Overdue => return Err(End::Deadline(step, bound)),
+            Woken::Stopping => {
+                self.session.end(RefusalCode::Failed, &Refusal::Stopping.to_string());
+                return Err(End::Stopping);
+            }
+        };
+        self.heard = clock::now();
+        self.shared.metrics.bytes.inc_by(u64::try_from(read).unwrap_or(u64::MAX));
+        // Events from before a fault are still good: media of a publish is not lost to what follows it.
+        let fault = self.session.input(buffer.get(..read).unwrap_or_default()).err();
+        if let Some(end) = self.take_events().await {
+            return Err(end);
+        }
+        if let Some(fault) = fault {
+            return Err(End::Protocol(fault));
+        }
+        if let Err(end) = self.flush().await {
+            // Encoders unpublish and are gone, without waiting for the answers.
+            return Err(if self.published && self.claim.is_none() { End::Finished } else { end });
+        }
+        if self.session.is_closing() {
+            return Err(End::Left);
+        }
+        Ok(())
     }
 
     /// What is awaited now, since when, and how long.

@@ -1,13 +1,12 @@
 //! The messages of one worker, both ways, and when they were last seen.
 
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::ChildStderr;
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -16,10 +15,9 @@ use worker_protocol::{FrameDecoder, FromWorker, ToWorker, VERSION, encode};
 use super::{Death, EXIT_TIMEOUT, WorkerEvent};
 use crate::clock;
 use crate::config;
+use crate::pace::Paced;
 use crate::telemetry::RateLimited;
 
-/// Bytes asked of the socket at a time: a coded picture of a middling rung.
-const READ_BYTES: usize = 64 * 1024;
 /// Longest line of a worker's stderr that is logged, in bytes.
 const MAX_STDERR_LINE: usize = 500;
 /// Lines of a worker's stderr that are logged in a [`STDERR_PERIOD`]: a panic with its backtrace.
@@ -121,11 +119,10 @@ impl Link {
     /// Carries messages until the worker closes or breaks the protocol.
     pub(super) async fn carry(
         &self,
-        socket: UnixStream,
+        (reader, writer): (Paced<UnixStream>, Paced<UnixStream>),
         outgoing: mpsc::Receiver<(ToWorker, Bytes)>,
         events: &mpsc::Sender<WorkerEvent>,
     ) -> End {
-        let (reader, writer) = socket.into_split();
         tokio::select! {
             end = self.read(reader, events) => end,
             fault = self.write(writer, outgoing) => End::Death(fault),
@@ -134,7 +131,7 @@ impl Link {
 
     async fn write(
         &self,
-        mut socket: OwnedWriteHalf,
+        mut socket: Paced<UnixStream>,
         mut outgoing: mpsc::Receiver<(ToWorker, Bytes)>,
     ) -> Death {
         let mut next = Some((ToWorker::Hello { version: VERSION }, Bytes::new()));
@@ -157,14 +154,13 @@ impl Link {
         std::future::pending().await
     }
 
-    async fn read(&self, mut socket: OwnedReadHalf, events: &mpsc::Sender<WorkerEvent>) -> End {
+    async fn read(&self, mut socket: Paced<UnixStream>, events: &mpsc::Sender<WorkerEvent>) -> End {
         let mut decoder = FrameDecoder::default();
         let (mut finished, mut failed) = (false, None);
         loop {
-            decoder.buffer().reserve(READ_BYTES);
-            match socket.read_buf(decoder.buffer()).await {
+            match socket.read(decoder.room()).await {
                 Ok(0) | Err(_) => return End::Closed { finished, failed },
-                Ok(_) => {}
+                Ok(bytes) => decoder.filled(bytes),
             }
             loop {
                 let (message, payload) = match decoder.next_message::<FromWorker>() {

@@ -1,0 +1,257 @@
+//! Sockets that carry media are not waited on; they are looked at, all at the same moments.
+//!
+//! Media comes in small pieces all the time: 77 a second from one encoder of 30 pictures, and as many again from its
+//! worker. Where each of them wakes a thread, waking costs more than the media. So these sockets are not in the event
+//! loop: [`Paced`] reads what has come every [`PACE`], at moments that all of them share, and one wake-up serves them
+//! all. What is read is late by half of that in the mean, which is a picture's length at most.
+//!
+//! A socket that brings or takes much is looked at sooner ([`BUSY`]), so that its kernel buffer does not bound its rate.
+
+mod thread;
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use crate::clock;
+
+pub(crate) use thread::MediaThread;
+
+/// Between two looks at a socket.
+pub(crate) const PACE: Duration = Duration::from_millis(20);
+/// Between two looks at a socket that brings or takes as much as its buffer holds.
+const BUSY: Duration = Duration::from_millis(2);
+/// Bytes since the last look that make it busy: half of what the kernel buffers of a stream of its own accord
+/// (`net.core.rmem_default`).
+const BUSY_BYTES: usize = 96 * 1024;
+
+/// An interval whose moments are moments of the common pace; `period` is a multiple of it.
+pub(crate) fn interval(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval_at(clock::next_beat(clock::now(), PACE).into(), period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    interval
+}
+
+fn sleep_until(at: Instant) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep_until(at.into()))
+}
+
+/// A stream socket that does not block.
+pub(crate) trait Socket: Read + Write + Unpin {
+    /// Says that nothing more will be written.
+    fn end_writing(&self) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Socket for UnixStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// A socket that is looked at at the common pace. It must not block.
+#[derive(Debug)]
+pub(crate) struct Paced<S> {
+    socket: S,
+    reading: Looks,
+    writing: Looks,
+}
+
+/// When one side of a socket is looked at.
+#[derive(Debug, Default)]
+struct Looks {
+    /// For the next look, and for the one after it. A timer that is due before all others interrupts the event loop when
+    /// it is set; the one after next is due behind the next, which has been set before.
+    timers: Option<[Pin<Box<Sleep>>; 2]>,
+    /// Whether the next look is at the first timer's end, and not at once.
+    waits: bool,
+    /// Bytes since the last wait.
+    moved: usize,
+}
+
+impl Looks {
+    /// Ready once a look is due.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.waits
+            && let Some([next, _]) = &mut self.timers
+        {
+            ready!(next.as_mut().poll(context));
+            self.waits = false;
+        }
+        Poll::Ready(())
+    }
+
+    /// There is no more to be had now.
+    fn wait(&mut self) {
+        let now = clock::now();
+        let beat = clock::next_beat(now, PACE);
+        let [next, after] = self.timers.get_or_insert_with(|| [now, now].map(sleep_until));
+        match std::mem::take(&mut self.moved) >= BUSY_BYTES {
+            true => next.as_mut().reset((now + BUSY).into()),
+            false => {
+                std::mem::swap(next, after);
+                if next.deadline() != beat.into() {
+                    next.as_mut().reset(beat.into());
+                }
+                after.as_mut().reset((beat + PACE).into());
+            }
+        }
+        self.waits = true;
+    }
+
+    /// Does `attempt` as often as it says that it was interrupted, or that it would block and a look is due.
+    fn drive(
+        &mut self,
+        context: &mut Context<'_>,
+        mut attempt: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll(context));
+            match attempt() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(),
+                Ok(bytes) => {
+                    self.moved = self.moved.saturating_add(bytes);
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl<S: Socket> Paced<S> {
+    /// Looks at `socket`, which does not block, from now on.
+    pub(crate) fn new(socket: S) -> Self {
+        Self { socket, reading: Looks::default(), writing: Looks::default() }
+    }
+}
+
+impl<S: Socket> AsyncRead for Paced<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { socket, reading, .. } = self.get_mut();
+        let room = into.initialize_unfilled();
+        let read = ready!(reading.drive(context, || socket.read(room)))?;
+        // That was all there was; asking again at once would only be told so.
+        if read > 0 && read < room.len() {
+            reading.wait();
+        }
+        into.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Socket> AsyncWrite for Paced<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { socket, writing, .. } = self.get_mut();
+        writing.drive(context, || socket.write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { socket, writing, .. } = self.get_mut();
+        writing.drive(context, || socket.write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.end_writing())
+    }
+}
+
+/// A TCP connection: in the event loop until it carries media, and paced from then on.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    /// Each event wakes its task.
+    Awaited(tokio::net::TcpStream),
+    /// See [`Paced`].
+    Paced(Paced<TcpStream>),
+    /// It could not be taken out of the event loop.
+    Broken,
+}
+
+impl Connection {
+    /// From now on it is looked at at the common pace.
+    ///
+    /// # Errors
+    /// Where the kernel does not let go of it; it is of no use then.
+    pub(crate) fn pace(&mut self) -> io::Result<()> {
+        match std::mem::replace(self, Self::Broken) {
+            Self::Awaited(socket) => *self = Self::Paced(Paced::new(socket.into_std()?)),
+            paced => *self = paced,
+        }
+        Ok(())
+    }
+}
+
+fn broken() -> io::Error {
+    ErrorKind::NotConnected.into()
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Awaited(socket) => Pin::new(socket).poll_read(context, into),
+            Self::Paced(socket) => Pin::new(socket).poll_read(context, into),
+            Self::Broken => Poll::Ready(Err(broken())),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Awaited(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Paced(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Broken => Poll::Ready(Err(broken())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Awaited(socket) => Pin::new(socket).poll_flush(context),
+            Self::Paced(socket) => Pin::new(socket).poll_flush(context),
+            Self::Broken => Poll::Ready(Err(broken())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Awaited(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Paced(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Broken => Poll::Ready(Err(broken())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
