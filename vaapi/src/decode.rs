@@ -6,6 +6,7 @@ mod deinterlace;
 mod fuzz;
 mod h264;
 mod hevc;
+mod lend;
 pub(crate) mod nal;
 mod output;
 mod record;
@@ -17,6 +18,7 @@ use crate::device::{Codec, Device};
 use crate::error::CallError;
 use crate::frame::{Frame, Size};
 use deinterlace::Deinterlacer;
+use lend::Lender;
 use nal::LengthSize;
 
 pub use bits::SyntaxError;
@@ -82,6 +84,15 @@ pub enum DecodeError {
         #[source]
         source: CallError,
     },
+    /// A picture cannot be copied for those who hold many.
+    #[error("copying a picture of {size}")]
+    Copy {
+        /// Coded size.
+        size: Size,
+        /// What the driver says.
+        #[source]
+        source: CallError,
+    },
     /// Deinterlacing fails.
     #[error("deinterlacing a picture of {size}")]
     Deinterlace {
@@ -126,6 +137,7 @@ enum Inner {
 pub struct Decoder {
     inner: Inner,
     length_size: LengthSize,
+    lender: Lender,
     deinterlacer: Deinterlacer,
     ready: VecDeque<Decoded>,
     errors: u64,
@@ -169,6 +181,7 @@ impl Decoder {
         Ok(Self {
             inner,
             length_size: record.length_size,
+            lender: Lender::new(device),
             deinterlacer: Deinterlacer::new(device),
             ready: VecDeque::new(),
             errors: 0,
@@ -226,7 +239,11 @@ impl Decoder {
     }
 
     fn show(&mut self, shown: Vec<output::Shown>) -> Result<(), DecodeError> {
-        shown.into_iter().try_for_each(|picture| self.deinterlacer.push(picture, &mut self.ready))
+        for mut picture in shown {
+            picture.frame = self.lender.lend(picture.frame)?;
+            self.deinterlacer.push(picture, &mut self.ready)?;
+        }
+        Ok(())
     }
 
     /// Damaged units and pictures so far.
@@ -239,6 +256,34 @@ impl Decoder {
     #[must_use]
     pub const fn is_deinterlacing(&self) -> bool {
         self.deinterlacer.is_active()
+    }
+}
+
+/// What a sequence parameter set says of the size of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// What is shown.
+    pub(crate) shown: Size,
+    /// Of HEVC without a conformance window: where the flag for one stands in the payload, in bits.
+    pub(crate) without_window: Option<usize>,
+    /// Where colours could be said and are not.
+    pub(crate) unsaid: Option<UnsaidColours>,
+}
+
+/// A flag that is 0 in the payload of a sequence parameter set, by its bit, and would have colours behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnsaidColours {
+    /// `vui_parameters_present_flag`
+    NoUsability(usize),
+    /// `video_signal_type_present_flag`
+    NoSignalType(usize),
+}
+
+/// Of a sequence parameter set; none where it cannot be read.
+pub(crate) fn shape(codec: Codec, unit: &[u8]) -> Option<Shape> {
+    match codec {
+        Codec::H264 => h264::shape(unit),
+        Codec::Hevc => hevc::shape(unit),
     }
 }
 

@@ -5,6 +5,7 @@
 //! takes them, so that the configuration record is known before the first picture; otherwise the driver is made to code
 //! one picture when the encoder is opened, and its own are taken.
 
+mod amend;
 mod bits;
 #[cfg(test)]
 pub(crate) mod fuzz;
@@ -197,6 +198,8 @@ pub struct Encoder {
     quality_level: Option<u32>,
     packed_sequence: bool,
     packed_slice: bool,
+    /// The parameter sets are those that the driver writes.
+    drivers_sets: bool,
     syntax: Syntax,
     /// Buffers and pictures are dropped before the context that they are of.
     inside: VecDeque<Inside>,
@@ -231,9 +234,10 @@ impl Encoder {
         encoder.sets = match encoder.packed_sequence {
             true => encoder.syntax.parameter_sets(),
             false => {
-                let sets = encoder.drivers_parameter_sets(device)?;
+                let sets = amend::amended(codec, encoder.drivers_parameter_sets(device)?, config.size)?;
                 // The stream proper begins with a context that has coded nothing.
                 encoder = Self::with(device, config, caps, rate_mode)?;
+                encoder.drivers_sets = true;
                 sets
             }
         };
@@ -300,6 +304,7 @@ impl Encoder {
             quality_level: quality_level(config.quality, caps.quality_levels),
             packed_sequence: headers.sequence,
             packed_slice: headers.sequence && headers.slice,
+            drivers_sets: false,
             syntax,
             inside: VecDeque::new(),
             spare: Vec::new(),
@@ -481,8 +486,9 @@ impl Encoder {
         if idr && !parsed.key {
             return Err(EncodeError::Output { what: "another picture where an IDR picture was asked for" });
         }
+        // What stays in the driver's own sets is what it began with, not what was made of them.
         let set_is_known = |set: &Vec<u8>| self.sets.contains(set);
-        if !parsed.sets.iter().all(set_is_known) {
+        if !self.drivers_sets && !parsed.sets.iter().all(set_is_known) {
             return Err(EncodeError::Output { what: "other parameter sets than before" });
         }
         Ok(Some(Coded { tag, key: parsed.key, data: parsed.data }))

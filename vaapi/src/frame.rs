@@ -62,6 +62,8 @@ pub(crate) struct Picture {
     pub(crate) colour: Colour,
     /// Where the surface goes when nobody holds it any more.
     pub(crate) home: Weak<Shelf>,
+    /// The picture that the surface is of, where this one only borrows it.
+    pub(crate) _lender: Option<Frame>,
 }
 
 impl Drop for Picture {
@@ -168,6 +170,7 @@ impl Frame {
             sample_aspect_ratio: (1, 1),
             colour: Colour::BT709,
             home: Weak::new(),
+            _lender: None,
         })))
     }
 

@@ -106,6 +106,7 @@ impl Scaler {
             sample_aspect_ratio: (1, 1),
             colour: Colour::BT709,
             home: target.pool.home(),
+            _lender: None,
         }));
         let job = Job {
             source: &picture.surface,

@@ -29,7 +29,7 @@ struct Active {
     algorithm: va::VAProcDeinterlacingType,
     references: References,
     /// Pictures done with, newest first, that later ones are compared with.
-    past: VecDeque<Arc<Surface>>,
+    past: VecDeque<Frame>,
     /// Pictures to be done, oldest first; none of them was shown.
     queue: VecDeque<(Shown, FieldOrder)>,
 }
@@ -142,7 +142,8 @@ impl Active {
             list.resize(count, Arc::clone(&source.surface));
             list
         };
-        let past = self.past.iter().take(self.references.past).cloned().collect();
+        let past = self.past.iter().take(self.references.past);
+        let past = past.map(|frame| Arc::clone(&frame.0.surface)).collect();
         let future = self.queue.iter().take(self.references.future);
         let future = future.map(|(shown, _)| Arc::clone(&shown.frame.0.surface)).collect();
         let target = self.pool.take()?;
@@ -154,6 +155,7 @@ impl Active {
             sample_aspect_ratio: source.sample_aspect_ratio,
             colour: source.colour,
             home: self.pool.home(),
+            _lender: None,
         }));
         let whole = |size: Size| Region { left: 0, top: 0, size };
         // The colours stay what they are.
@@ -173,7 +175,8 @@ impl Active {
                 future: fill(future, self.references.future),
             }),
         })?;
-        self.past.push_front(Arc::clone(&source.surface));
+        // The frame, not its surface alone, which would be decoded into again.
+        self.past.push_front(shown.frame.clone());
         self.past.truncate(self.references.past);
         Ok(Some(Decoded { frame, tag: shown.tag, deinterlaced: true }))
     }

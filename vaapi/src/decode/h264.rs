@@ -14,11 +14,11 @@ mod sps;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::DecodeError;
 use super::bits::SyntaxError;
 use super::nal::Payload;
 use super::output::{FieldOrder, Shown};
 use super::session::{Form, Session, Window};
+use super::{DecodeError, Shape};
 use crate::device::{Codec, Device};
 use crate::ffi::{Buffer, Surface};
 use crate::frame::{Colour, Size};
@@ -59,6 +59,12 @@ impl slice::Sets for Sets {
     fn sps(&self, id: u8) -> Option<&Sps> {
         self.sps.get(&id).map(Arc::as_ref)
     }
+}
+
+/// The size shown of a sequence parameter set.
+pub(super) fn shape(unit: &[u8]) -> Option<Shape> {
+    let sps = Sps::parse(&Payload::new(unit, 1, MAX_SET).data).ok()?;
+    Some(Shape { shown: sps.window().size, without_window: None, unsaid: sps.unsaid })
 }
 
 /// A sequence being decoded.

@@ -13,11 +13,11 @@ mod sps;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::DecodeError;
 use super::bits::SyntaxError;
 use super::nal::Payload;
 use super::output::Shown;
 use super::session::{Form, Session, Window};
+use super::{DecodeError, Shape};
 use crate::device::{Codec, Device};
 use crate::ffi::va::VASliceParameterBufferHEVC;
 use crate::ffi::words::HevcLongSliceFlags;
@@ -56,6 +56,14 @@ impl slice::Sets for Sets {
     fn sps(&self, id: u8) -> Option<&Sps> {
         self.sps.get(&id).map(Arc::as_ref)
     }
+}
+
+/// The size shown of a sequence parameter set; the coded size where no window is cut out, and where the flag that says
+/// so stands in the payload.
+pub(super) fn shape(unit: &[u8]) -> Option<Shape> {
+    let sps = Sps::parse(&Payload::new(unit, 2, MAX_SET).data).ok()?;
+    let without_window = (sps.window == [0; 4]).then_some(sps.window_flag_at);
+    Some(Shape { shown: sps.display_window().size, without_window, unsaid: sps.unsaid })
 }
 
 /// A sequence being decoded.

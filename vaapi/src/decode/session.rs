@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use super::DecodeError;
+use super::lend::MAX_LENT;
 use crate::device::{Codec, Device};
 use crate::error::{CallError, Status};
 use crate::ffi::{Buffer, Config, Context, Format, Surface, va};
 use crate::frame::{Colour, Frame, Picture, Pool, Size};
 
-/// Surfaces beside those that the stream refers to: one being decoded, those held by scalers, encoders' queues and the
-/// deinterlacer.
-const SPARE_SURFACES: usize = 8;
-/// Most surfaces of a decoder: a stream's 16 references, and as many as the pictures' users could reasonably hold. It
-/// bounds the device memory that a stream takes.
-const MAX_SURFACES: usize = 64;
+/// Surfaces beside those that the stream refers to: those that are lent out, one being decoded, and one for a frame whose
+/// second field did not come. A context decodes into the surfaces that it was made with alone.
+const SPARE_SURFACES: usize = MAX_LENT + 2;
 /// Largest picture that is decoded, in samples: 8192x4608, over every level of broadcast use.
 const MAX_SAMPLES: u64 = 8192 * 4608;
 
@@ -62,8 +60,9 @@ impl Session {
         let display = device.display();
         let attributes = [(va::VAConfigAttribRTFormat, format.rt_format())];
         let config = Config::new(display, profile, va::VAEntrypointVLD, &attributes).map_err(failed)?;
-        let mut pool = Pool::new(display, size, format, MAX_SURFACES);
-        let surfaces = pool.prepare((form.frames + SPARE_SURFACES).min(MAX_SURFACES)).map_err(failed)?;
+        let count = form.frames + SPARE_SURFACES;
+        let mut pool = Pool::new(display, size, format, count);
+        let surfaces = pool.prepare(count).map_err(failed)?;
         let context = Context::new(config, size, surfaces).map_err(failed)?;
         Ok(Self { form, context, pool })
     }
@@ -85,6 +84,7 @@ impl Session {
             sample_aspect_ratio: window.sample_aspect_ratio,
             colour: window.colour,
             home: self.pool.home(),
+            _lender: None,
         }));
         Ok((frame, surface))
     }

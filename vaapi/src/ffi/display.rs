@@ -57,8 +57,9 @@ impl Display {
         // SAFETY: the handle was given above; the context lives in a box of the display, which terminates the handle
         // before the box is dropped.
         unsafe { (library.va.vaSetErrorCallback)(handle, Some(keep), context.cast_mut().cast()) };
-        // SAFETY: as above; no callback means that nothing is written to stderr.
-        unsafe { (library.va.vaSetInfoCallback)(handle, None, std::ptr::null_mut()) };
+        // What was tried is said as information alone.
+        // SAFETY: as above.
+        unsafe { (library.va.vaSetInfoCallback)(handle, Some(keep), context.cast_mut().cast()) };
         let (mut major, mut minor): (c_int, c_int) = (0, 0);
         // SAFETY: the handle was given above, and both numbers live over the call.
         let status = unsafe { (library.va.vaInitialize)(handle, &raw mut major, &raw mut minor) };

@@ -1,5 +1,6 @@
 //! The sequence parameter set of H.264 (ITU-T H.264, 7.3.2.1.1 and E.1.1).
 
+use super::super::UnsaidColours;
 use super::super::bits::{BitReader, SyntaxError};
 use super::scaling::{ScalingList, lists};
 
@@ -38,6 +39,8 @@ pub(in crate::decode) struct Sps {
     /// Left, right, top, bottom, in samples of luma.
     pub(super) crop: [u32; 4],
     pub(super) vui: Vui,
+    /// Where colours could be said and are not.
+    pub(super) unsaid: Option<UnsaidColours>,
 }
 
 /// What is used of video usability information.
@@ -138,13 +141,16 @@ impl Sps {
             direct_8x8_inference_flag,
             crop: [0; 4],
             vui: Vui::default(),
+            unsaid: None,
         };
         if r.flag("frame_cropping_flag")? {
             sps.read_crop(r)?;
         }
+        sps.unsaid = Some(UnsaidColours::NoUsability(r.position()));
         if r.flag("vui_parameters_present_flag").unwrap_or(false) {
+            sps.unsaid = None;
             // What was read before a VUI breaks off still holds; decoders go on without the rest too.
-            let _ = sps.vui.read(r);
+            let _ = sps.vui.read(r, &mut sps.unsaid);
         }
         Ok(sps)
     }
@@ -230,14 +236,17 @@ impl Sps {
 }
 
 impl Vui {
-    fn read(&mut self, r: &mut BitReader<'_>) -> Result<(), SyntaxError> {
+    fn read(&mut self, r: &mut BitReader<'_>, unsaid: &mut Option<UnsaidColours>) -> Result<(), SyntaxError> {
         if r.flag("aspect_ratio_info_present_flag")? {
             self.sample_aspect_ratio = super::super::sample_aspect_ratio(r)?;
         }
         if r.flag("overscan_info_present_flag")? {
             r.flag("overscan_appropriate_flag")?;
         }
-        if r.flag("video_signal_type_present_flag")? {
+        let signal_at = r.position();
+        if !r.flag("video_signal_type_present_flag")? {
+            *unsaid = Some(UnsaidColours::NoSignalType(signal_at));
+        } else {
             r.skip(3, "video_format")?;
             self.video_full_range_flag = r.flag("video_full_range_flag")?;
             if r.flag("colour_description_present_flag")? {

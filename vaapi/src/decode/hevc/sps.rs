@@ -1,5 +1,6 @@
 //! The sequence parameter set of HEVC (ITU-T H.265, 7.3.2.2.1).
 
+use super::super::UnsaidColours;
 use super::super::bits::{BitReader, SyntaxError};
 use super::references::ShortTermSet;
 use super::scaling::ScalingListData;
@@ -17,6 +18,8 @@ pub(in crate::decode) struct Sps {
     pub(super) separate_colour_plane_flag: bool,
     pub(super) pic_width_in_luma_samples: u16,
     pub(super) pic_height_in_luma_samples: u16,
+    /// Where `conformance_window_flag` stands in the payload, in bits.
+    pub(super) window_flag_at: usize,
     /// Left, right, top, bottom, in samples of luma.
     pub(super) window: [u32; 4],
     pub(super) bit_depth_luma_minus8: u8,
@@ -44,6 +47,8 @@ pub(in crate::decode) struct Sps {
     pub(super) sps_temporal_mvp_enabled_flag: bool,
     pub(super) strong_intra_smoothing_enabled_flag: bool,
     pub(super) vui: Vui,
+    /// Where colours could be said and are not.
+    pub(super) unsaid: Option<UnsaidColours>,
     /// Extensions of range, layers, 3D or screen content, whose pictures are not decoded here.
     pub(super) extended: bool,
 }
@@ -86,6 +91,7 @@ impl Sps {
         };
         let width = side(r, "pic_width_in_luma_samples")?;
         let height = side(r, "pic_height_in_luma_samples")?;
+        let window_flag_at = r.position();
         let window = if r.flag("conformance_window_flag")? {
             conformance_window(r, chroma_format_idc, width, height)?
         } else {
@@ -122,6 +128,7 @@ impl Sps {
             separate_colour_plane_flag,
             pic_width_in_luma_samples: u16::try_from(width).unwrap_or(u16::MAX),
             pic_height_in_luma_samples: u16::try_from(height).unwrap_or(u16::MAX),
+            window_flag_at,
             window,
             bit_depth_luma_minus8,
             bit_depth_chroma_minus8,
@@ -162,6 +169,7 @@ impl Sps {
             sps_temporal_mvp_enabled_flag: false,
             strong_intra_smoothing_enabled_flag: false,
             vui: Vui { sample_aspect_ratio: (1, 1), video_full_range_flag: false, matrix_coeffs: 2 },
+            unsaid: None,
             extended: false,
         };
         sps.read_tools(r)?;
@@ -205,11 +213,15 @@ impl Sps {
         }
         self.sps_temporal_mvp_enabled_flag = r.flag("sps_temporal_mvp_enabled_flag")?;
         self.strong_intra_smoothing_enabled_flag = r.flag("strong_intra_smoothing_enabled_flag")?;
+        let vui_at = r.position();
         if r.flag("vui_parameters_present_flag")? {
             // What was read before a VUI breaks off still holds; extensions behind it are of profiles that no driver here
             // is opened for.
-            let _ = self.vui.read(r);
-        } else if r.flag("sps_extension_present_flag").unwrap_or(false) {
+            let _ = self.vui.read(r, &mut self.unsaid);
+            return Ok(());
+        }
+        self.unsaid = Some(UnsaidColours::NoUsability(vui_at));
+        if r.flag("sps_extension_present_flag").unwrap_or(false) {
             self.extended = r.byte(4, "sps_range_extension_flag").is_ok_and(|flags| flags != 0);
         }
         Ok(())
@@ -271,14 +283,17 @@ fn profile_tier_level(r: &mut BitReader<'_>, sub_layers: usize) -> Result<(), Sy
 
 impl Vui {
     /// E.2.1, as far as colours.
-    fn read(&mut self, r: &mut BitReader<'_>) -> Result<(), SyntaxError> {
+    fn read(&mut self, r: &mut BitReader<'_>, unsaid: &mut Option<UnsaidColours>) -> Result<(), SyntaxError> {
         if r.flag("aspect_ratio_info_present_flag")? {
             self.sample_aspect_ratio = super::super::sample_aspect_ratio(r)?;
         }
         if r.flag("overscan_info_present_flag")? {
             r.flag("overscan_appropriate_flag")?;
         }
-        if r.flag("video_signal_type_present_flag")? {
+        let signal_at = r.position();
+        if !r.flag("video_signal_type_present_flag")? {
+            *unsaid = Some(UnsaidColours::NoSignalType(signal_at));
+        } else {
             r.skip(3, "video_format")?;
             self.video_full_range_flag = r.flag("video_full_range_flag")?;
             if r.flag("colour_description_present_flag")? {

@@ -1,0 +1,100 @@
+//! Faults of devices, and the answers to them.
+
+use std::path::Path;
+use std::process::Command;
+
+use vaapi::encode::EncodeError;
+use vaapi::{Codec, Device, Encoder, Frame, FrameKind, Node, Size};
+
+use crate::annex_b;
+use crate::encoding::{config, open};
+use crate::{ARC, INNER, on_simulated, run_simulated, sims};
+
+const SIZE: Size = Size { width: 320, height: 180 };
+
+/// Sends pictures until the encoder fails.
+fn fails(device: &Device, encoder: &mut Encoder) -> EncodeError {
+    let frame = Frame::black(device, SIZE).unwrap();
+    for tag in 0..200 {
+        if let Err(error) = encoder.send(&frame, tag, FrameKind::Any) {
+            return error;
+        }
+        loop {
+            match encoder.receive() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => return error,
+            }
+        }
+    }
+    panic!("nothing failed");
+}
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let plan = format!("{ARC}[[device.fault]]\nkind = \"lost\"\nafter = 20\n");
+    run_simulated("failing::a_lost_device_is_an_error", &plan, || {
+        let device = crate::simulated();
+        let mut encoder = open(&device, &config(Codec::H264, SIZE));
+        let error = fails(&device, &mut encoder);
+        let EncodeError::Encode { source, .. } = &error else { panic!("{}", annex_b::chain(&error)) };
+        assert!(source.status.is_device_lost(), "{}", annex_b::chain(&error));
+    });
+}
+
+#[test]
+fn an_encoder_that_does_not_open_says_why() {
+    let plan = format!("{ARC}[[device.fault]]\nkind = \"open-fails\"\nengine = \"encode\"\ntimes = 1\n");
+    on_simulated("failing::an_encoder_that_does_not_open_says_why", &plan, |device| {
+        let config = config(Codec::H264, SIZE);
+        let Err(error) = Encoder::open(device, &config) else { panic!("it opened") };
+        assert!(matches!(error, EncodeError::Open { .. }), "{}", annex_b::chain(&error));
+        // The next one does.
+        open(device, &config);
+    });
+}
+
+#[test]
+fn many_encoders_open_and_close() {
+    on_simulated("failing::many_encoders_open_and_close", ARC, |device| {
+        let frame = Frame::black(device, SIZE).unwrap();
+        for _ in 0..50 {
+            let mut encoder = open(device, &config(Codec::H264, SIZE));
+            encoder.send(&frame, 1, FrameKind::Any).unwrap();
+        }
+    });
+}
+
+/// Opens `/dev/null` where the preload lets it pass for a render node, and there is no driver.
+#[test]
+fn a_missing_driver_is_a_sentence() {
+    let test = "failing::a_missing_driver_is_a_sentence";
+    if std::env::var_os(INNER).is_some() {
+        let node = Node::at(Path::new("/"), Path::new("/dev/null"));
+        let error = Device::open(&node).unwrap_err().to_string();
+        assert!(error.starts_with("no VA-API driver works on /dev/null: install "), "{error}");
+        assert!(error.contains("libva said: "), "{error}");
+        return;
+    }
+    let Some(sims) = sims() else { return };
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env("LIBVA_DRIVERS_PATH", "/nonexistent")
+        .env("LIBVA_DRIVER_NAME", "nonexistent")
+        .env("LD_PRELOAD", sims.join("libsim_drm.so"))
+        .env(INNER, "1")
+        .output()
+        .unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_node_is_a_sentence() {
+    let node = Node::at(Path::new("/"), Path::new("/dev/zero"));
+    if std::env::var_os("LD_PRELOAD").is_none() {
+        let error = Device::open(&node).unwrap_err().to_string();
+        assert_eq!(error, "/dev/zero is not a DRM render node");
+    }
+}
