@@ -11,6 +11,7 @@ pub mod file;
 pub mod key;
 mod ladders;
 pub(crate) mod quantity;
+pub mod rules;
 pub mod runtime;
 mod tree;
 
@@ -26,6 +27,7 @@ pub use change::{ConfigChange, FeedChange, reload};
 pub use fault::{ConfigFaults, Fault};
 pub use key::{KeyHash, StreamKey};
 pub use media::Latency;
+pub use rules::{InputRule, RuleAction, RuleActions};
 pub use runtime::RuntimeFile;
 
 /// A validated configuration.
@@ -94,7 +96,7 @@ pub struct Ingest {
     pub limits: SourceLimits,
 }
 
-/// What a source may be. Beyond these a feed is refused, with the bound in the message.
+/// What a source may be, and what is done where it is not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceLimits {
     /// Largest picture, in pixels across.
@@ -105,10 +107,14 @@ pub struct SourceLimits {
     pub max_frame_rate: u32,
     /// Highest bit rate over 10 s, in bits per second.
     pub max_bit_rate: u64,
-    /// Longest distance between key frames before it is warned of.
+    /// Longest distance between key frames.
     pub max_key_frame_interval: Duration,
+    /// Most time stamps in a minute that jump, run backward or stand still.
+    pub max_timestamp_faults: u32,
     /// Most audio channels.
     pub max_channels: u8,
+    /// What is done beyond each.
+    pub actions: RuleActions,
 }
 
 /// How viewers and operators are served.

@@ -68,6 +68,10 @@ rtmp = ["0.0.0.0:1935", "nonsense"]
 idle_timeout = 20
 [ingest.limits]
 max_width = 100000
+max_timestamp_faults = 0
+[ingest.limits.actions]
+size = "reject"
+colour = "warn"
 [http]
 listen = ["127.0.0.1:80", "127.0.0.1:80"]
 [worker]
@@ -91,14 +95,17 @@ keys = ["hunter2-in-the-clear"]
         "rungd.toml:3: ingest.rtmp[0] = \"0.0.0.0:1935\": is not loopback: ",
         "rungd.toml:4: ingest.idle_timeout = 20: is an integer, not a length of time with its unit",
         "rungd.toml:6: ingest.limits.max_width = 100000: is out of bounds, allowed is 64 to 8192",
-        "rungd.toml:8: http.listen[1] = \"127.0.0.1:80\": is taken by http.listen",
-        "rungd.toml:15: feed.demo.ladder[1].name = \"audio\": is the name of the sound track",
-        "rungd.toml:15: feed.demo.ladder[1].size = \"641x360\": is not even",
-        "rungd.toml:15: feed.demo.ladder[1].bit_rate = \"3X\": is not a bit rate",
-        "rungd.toml:15: feed.demo.ladder[1].preset = \"quick\": is none of ultrafast, ",
-        "rungd.toml:17: feed.demo.window = \"3s\": is under 3 segments of 2s",
-        "rungd.toml:18: feed.\"No Way\": the name must be 1 to 64 of a-z 0-9 - _",
-        "rungd.toml:19: feed.\"No Way\".keys[0]: not a key hash",
+        "rungd.toml:7: ingest.limits.max_timestamp_faults = 0: is out of bounds, allowed is 1 to 100000",
+        "rungd.toml:9: ingest.limits.actions.size = \"reject\": is none of accept, warn, refuse",
+        "rungd.toml:10: ingest.limits.actions.colour: unknown key",
+        "rungd.toml:12: http.listen[1] = \"127.0.0.1:80\": is taken by http.listen",
+        "rungd.toml:19: feed.demo.ladder[1].name = \"audio\": is the name of the sound track",
+        "rungd.toml:19: feed.demo.ladder[1].size = \"641x360\": is not even",
+        "rungd.toml:19: feed.demo.ladder[1].bit_rate = \"3X\": is not a bit rate",
+        "rungd.toml:19: feed.demo.ladder[1].preset = \"quick\": is none of ultrafast, ",
+        "rungd.toml:21: feed.demo.window = \"3s\": is under 3 segments of 2s",
+        "rungd.toml:22: feed.\"No Way\": the name must be 1 to 64 of a-z 0-9 - _",
+        "rungd.toml:23: feed.\"No Way\".keys[0]: not a key hash",
     ];
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
     for (found, wanted) in found.iter().zip(wanted) {

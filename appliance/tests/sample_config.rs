@@ -88,7 +88,7 @@ fn the_defaults_shown_are_the_defaults() {
 fn every_key_that_the_parser_knows_is_in_the_sample() {
     // A misspelt key in each table makes the parser list the keys that it knows there.
     let folder = tempfile::tempdir().unwrap();
-    let probe = "x1 = 1\n[log]\nx1 = 1\n[ingest]\nx1 = 1\n[ingest.limits]\nx1 = 1\n[http]\nx1 = 1\n[worker]\nx1 = 1\n[devices]\nx1 = 1\n\
+    let probe = "x1 = 1\n[log]\nx1 = 1\n[ingest]\nx1 = 1\n[ingest.limits]\nx1 = 1\n[ingest.limits.actions]\nx1 = 1\n[http]\nx1 = 1\n[worker]\nx1 = 1\n[devices]\nx1 = 1\n\
                  [archive]\nx1 = 1\n[feed.probe]\nx1 = 1\n[ladder.probe]\nx1 = 1\n[[ladder.probe.rungs]]\nx1 = 1\n";
     let faults = load(probe, folder.path()).unwrap_err().faults;
     let known: Vec<(String, BTreeSet<String>)> = faults
@@ -98,7 +98,7 @@ fn every_key_that_the_parser_knows_is_in_the_sample() {
             Some((fault.key.replace("x1", ""), keys.split(", ").map(str::to_owned).collect()))
         })
         .collect();
-    assert_eq!(known.len(), 11, "a table is missing in the probe or does not refuse unknown keys: {known:?}");
+    assert_eq!(known.len(), 12, "a table is missing in the probe or does not refuse unknown keys: {known:?}");
 
     let sample: toml::Table = uncommented(true, true).parse().unwrap();
     for (table, known) in known {

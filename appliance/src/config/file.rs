@@ -23,7 +23,7 @@ use super::quantity::{
     address, bit_rate, boolean, bytes_or_unlimited, duration, duration_or_unlimited, integer, string, word,
 };
 use super::tree::{Section, Source, Walk};
-use super::{Archive, Config, Http, Ingest, Log, LogFormat, SourceLimits, TlsFiles, Worker};
+use super::{Archive, Config, Http, Ingest, Log, LogFormat, RuleActions, SourceLimits, TlsFiles, Worker};
 use super::{devices, feeds, ladders};
 
 /// Where the configuration lies where nothing else is said.
@@ -250,7 +250,9 @@ fn source_limits(mut section: Section<'_>) -> SourceLimits {
         max_key_frame_interval: section
             .get("max_key_frame_interval", key_frames)
             .unwrap_or(Duration::from_secs(10)),
+        max_timestamp_faults: section.get("max_timestamp_faults", integer(1..=100_000)).unwrap_or(30),
         max_channels: section.get("max_channels", integer(1..=8)).unwrap_or(6),
+        actions: RuleActions::read(section.section("actions")),
     };
     section.finish();
     limits

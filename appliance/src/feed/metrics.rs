@@ -2,6 +2,7 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
+use crate::config::{InputRule, RuleAction};
 use crate::feed::status::{FeedState, FeedStatus, SourceStatus};
 
 /// What is counted of feeds and their rungs.
@@ -17,6 +18,7 @@ pub struct Metrics {
     timestamp_jumps: IntCounterVec,
     shed: IntCounterVec,
     warnings: IntCounterVec,
+    rules: IntCounterVec,
     rung_bit_rate: IntGaugeVec,
     rung_ratio: GaugeVec,
     rung_queue: IntGaugeVec,
@@ -78,8 +80,13 @@ impl Metrics {
             )?,
             warnings: counter(
                 "rungd_feed_source_warnings_total",
-                "Rules that sources broke without being refused, by rule",
+                "What sources did that their operator was told of, rules with an action excepted",
                 &["feed", "rule"],
+            )?,
+            rules: counter(
+                "rungd_feed_input_rules_total",
+                "Rules of the input that sources broke, by what was done; one that stays broken counts once a minute",
+                &["feed", "rule", "action"],
             )?,
             rung_bit_rate: int("rungd_rung_bits_per_second", "Coded video going out, over 5 s", rung)?,
             rung_ratio: float(
@@ -110,6 +117,11 @@ impl Metrics {
     /// Counts a rule that a source broke, by a word from a closed list.
     pub fn warn(&self, feed: &str, rule: &'static str) {
         self.warnings.with_label_values(&[feed, rule]).inc();
+    }
+
+    /// Counts a rule of the input that a source broke.
+    pub fn rule(&self, feed: &str, rule: InputRule, action: RuleAction) {
+        self.rules.with_label_values(&[feed, rule.label(), action.label()]).inc();
     }
 
     /// Shows a feed's status. `before` is the one shown before it: the totals of a presentation begin at zero, those of

@@ -37,7 +37,7 @@ pub use note::{Note, NoteError, Settings};
 pub use on_air::{Continuation, Facts};
 pub use sources::{Role, SourceId};
 
-use probing::Probing;
+use probing::{Probing, Refused};
 use sources::{Heard, Sources};
 
 /// The name of the sound's track; no rung may have it.
@@ -64,6 +64,15 @@ pub enum Action {
     Warn {
         /// Which rule of the source's was broken.
         rule: &'static str,
+        /// The sentence.
+        text: String,
+    },
+    /// Count a rule of the input that a source broke, and tell the operator where that is its action.
+    Rule {
+        /// Which.
+        rule: config::InputRule,
+        /// What is done.
+        action: config::RuleAction,
         /// The sentence.
         text: String,
     },
@@ -255,10 +264,13 @@ impl Presentation {
         }
     }
 
-    fn refuse(&mut self, id: SourceId, reason: String) -> Vec<Action> {
+    fn refuse(&mut self, id: SourceId, refused: impl Into<Refused>) -> Vec<Action> {
+        let Refused { rule, text } = refused.into();
         self.sources.leave(id);
-        self.problem = Some(reason.clone());
-        vec![Action::Dismiss(id, reason)]
+        self.problem = Some(text.clone());
+        let action = config::RuleAction::Refuse;
+        let counted = rule.map(|rule| Action::Rule { rule, action, text: text.clone() });
+        counted.into_iter().chain([Action::Dismiss(id, text)]).collect()
     }
 
     /// A publisher has gone. Without another one the programme goes on for the grace time, if it had begun.

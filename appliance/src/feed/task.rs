@@ -338,6 +338,12 @@ impl Programme {
                         keep(recording, track, package);
                     }
                 }
+                Action::Rule { rule, action, text } => {
+                    self.parts.metrics.rule(&self.config.name, rule, action);
+                    if action == config::RuleAction::Warn {
+                        warn!(feed = self.config.name, rule = rule.label(), "{text}");
+                    }
+                }
                 Action::Warn { rule, text } => {
                     self.parts.metrics.warn(&self.config.name, rule);
                     warn!(feed = self.config.name, rule, "{text}");

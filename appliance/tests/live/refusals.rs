@@ -90,3 +90,34 @@ fn empty_authentication_fields_do_no_harm() {
     });
     assert!(started.contains("NetStream.Publish.Start"), "{started}");
 }
+
+#[test]
+fn a_source_beyond_a_bound_is_refused_or_told_of_as_the_configuration_has_it() {
+    let actions = "[ingest.limits]\nmax_width = 320\nmax_key_frame_interval = \"1s\"\n[ingest.limits.actions]\nchannels = \"accept\"";
+    let mut rungd = Setup::one_feed("studio-a").section(actions).start();
+    let rule = |rungd: &test_support::Rungd, rule: &str, action: &str| {
+        let labels = [format!("rule=\"{rule}\""), format!("action=\"{action}\"")];
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        rungd.metric("rungd_feed_input_rules_total", &labels).unwrap_or(0.0)
+    };
+    // 640x360: over the bound, whose action is to refuse.
+    let mut wide = Ffmpeg::new()
+        .picture("testsrc2=size=640x360:rate=25")
+        .publish(&rungd.rtmp_url("studio-a"), rungd.folder());
+    assert!(!wide.wait(AT_ONCE).success(), "{}", wide.log());
+    let sentence = "picture of 640x360 is over the bound of 320x2304";
+    assert!(rungd.log().contains(sentence), "{}", rungd.log());
+    assert_eq!(rungd.feed("studio-a")["problem"], sentence);
+    assert!((rule(&rungd, "size", "refuse") - 1.0).abs() < 0.5);
+
+    // A key frame each 2 s: over the bound, whose action is to warn. It plays, and one line says so.
+    let narrow = Ffmpeg::new().picture("testsrc2=size=320x180:rate=25").video_encoder(
+        "-c:v libx264 -preset ultrafast -g 50 -keyint_min 50 -sc_threshold 0 -pix_fmt yuv420p",
+    );
+    let mut narrow = narrow.publish(&rungd.rtmp_url("studio-a"), rungd.folder());
+    let _ = rungd.wait_for_segments("studio-a", 4);
+    assert!(narrow.is_running(), "{}", narrow.log());
+    assert!((rule(&rungd, "key_frame_interval", "warn") - 1.0).abs() < 0.5);
+    let told = rungd.log().matches("set the encoder's key frame interval to 2 s").count();
+    assert_eq!(told, 1, "{}", rungd.log());
+}

@@ -28,7 +28,7 @@ use super::probing::{Held, Ready};
 use super::watch::{Finding, Watch};
 use super::{AUDIO_TRACK, Action, Opening, OpeningTrack, STALL, STALL_LOW};
 use crate::clock::Now;
-use crate::config;
+use crate::config::{self, RuleAction};
 use crate::feed::meter::Meter;
 use crate::feed::source::Input;
 use gap::Gap;
@@ -175,10 +175,14 @@ impl OnAir {
         if video.is_none() && audio.is_none() {
             return Err("the stream has neither video nor audio".to_owned());
         }
+        let measured = config.frame_rate.is_none().then_some(source.frame_rate);
         let mut this = Self::assemble(config, limits, (Zero::at(zero), cadence), source, (video, audio));
         this.attached = true;
         this.start_worker(&mut actions);
         this.begin_if_open(&mut actions);
+        for finding in this.watch.source(zero.instant, &this.source, measured) {
+            this.heed(finding, &mut actions);
+        }
         for Held { at, input } in held {
             actions.extend(this.input(at, input));
         }
@@ -259,7 +263,7 @@ impl OnAir {
             }
             Input::Audio { stamp, payload } => self.source_audio(now, stamp, payload, &mut actions),
             Input::VideoConfiguration { codec, record } => {
-                self.video_configuration(codec, record, &mut actions);
+                self.video_configuration(now, codec, record, &mut actions);
             }
             Input::AudioConfiguration(record) => self.audio_configuration(&record),
             Input::Hints(_) | Input::Unsupported { .. } => {}
@@ -278,12 +282,16 @@ impl OnAir {
         let elapsed = self.elapsed(now);
         let Some(video) = &mut self.video else { return };
         self.input_meter.add(now.instant, payload.len());
-        let Placed { dts, pts, .. } = self.timeline.place(elapsed, Track::Video, stamp);
+        let Placed { dts, pts, event } = self.timeline.place(elapsed, Track::Video, stamp);
         let shown_to = pts.plus(MediaTime::from_duration(self.cadence.frame_duration(), Timescale::VIDEO));
         video.head = video.head.max(shown_to);
         video.read = video.read.max(dts);
         video.source_end = video.source_end.max(shown_to);
-        let findings = [self.watch.unit(now.instant, payload.len()), self.watch.picture(dts, key)];
+        let findings = [
+            self.watch.unit(now.instant, payload.len()),
+            self.watch.picture(now.instant, dts, key),
+            self.watch.stamp(now.instant, event),
+        ];
         let unit = AccessUnit { dts, pts, key, payload };
         video.gop.push(unit.clone());
         actions.push(unit_to_worker(unit));
@@ -292,7 +300,14 @@ impl OnAir {
 
     fn heed(&mut self, finding: Finding, actions: &mut Vec<Action>) {
         match finding {
-            Finding::Refuse(reason) => self.send_away(reason),
+            Finding::Broken { rule, action, text } => {
+                match action {
+                    RuleAction::Accept => {}
+                    RuleAction::Warn => self.warning = Some(text.clone()),
+                    RuleAction::Refuse => self.send_away(text.clone()),
+                }
+                actions.push(Action::Rule { rule, action, text });
+            }
             Finding::Warn { rule, text } => {
                 self.warning = Some(text.clone());
                 actions.push(Action::Warn { rule, text });
@@ -306,16 +321,15 @@ impl OnAir {
         self.input_meter.add(now.instant, payload.len());
         let placed = self.timeline.place(elapsed, Track::Audio, stamp);
         audio.head = audio.head.max(placed.pts);
-        let finding = self.watch.unit(now.instant, payload.len());
+        let findings =
+            [self.watch.unit(now.instant, payload.len()), self.watch.stamp(now.instant, placed.event)];
         let packaged = audio.place(placed.pts, payload);
         self.keep_audio(packaged, actions);
-        if let Some(finding) = finding {
-            self.heed(finding, actions);
-        }
+        findings.into_iter().flatten().for_each(|finding| self.heed(finding, actions));
     }
 
     /// New parameter sets mid-stream, as after a change of size: the rungs keep theirs, the worker fits the picture in.
-    fn video_configuration(&mut self, codec: VideoCodec, record: Bytes, actions: &mut Vec<Action>) {
+    fn video_configuration(&mut self, now: Now, codec: VideoCodec, record: Bytes, actions: &mut Vec<Action>) {
         let Some(video) = &mut self.video else { return };
         // Many encoders repeat it with every key frame.
         if video.codec == codec && video.configuration == record {
@@ -327,7 +341,7 @@ impl OnAir {
                 video.configuration = record.clone();
                 video.gop.configuration(codec, record.clone());
                 actions.push(Action::ToWorker(ToWorker::VideoConfiguration { codec }, record));
-                if let Some(finding) = self.watch.parameters(&params) {
+                if let Some(finding) = self.watch.parameters(now.instant, &params) {
                     self.heed(finding, actions);
                 }
             }

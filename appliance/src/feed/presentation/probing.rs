@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::probe::{ProbeConfig, Source, SourceProbe, Verdict as Probed};
+use media::probe::{ProbeConfig, Refusal, Source, SourceProbe, Verdict as Probed};
 use media::{AudioParams, FrameRate, Track, VideoParams};
 
 use crate::clock::Now;
-use crate::config;
+use crate::config::{self, InputRule, RuleAction};
 use crate::feed::source::Input;
 
 /// Most bytes held: ten seconds of 24 Mbit/s.
@@ -34,8 +34,41 @@ pub(super) enum Verdict {
     /// It can go on air: [`Probing::take`].
     Ready,
     /// It cannot, for this reason.
-    Refuse(String),
+    Refuse(Refused),
 }
+
+/// Why a source cannot go on air.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// The rule of the configuration that it breaks, if it is one of those.
+    pub(super) rule: Option<config::InputRule>,
+    /// The sentence for the encoder.
+    pub(super) text: String,
+}
+
+impl From<String> for Refused {
+    fn from(text: String) -> Self {
+        Self { rule: None, text }
+    }
+}
+
+impl From<&Refusal> for Refused {
+    fn from(refusal: &Refusal) -> Self {
+        let rule = match refusal {
+            Refusal::TooLarge { .. } => Some(InputRule::Size),
+            Refusal::TooFast { .. } => Some(InputRule::FrameRate),
+            Refusal::TooManyChannels { .. } => Some(InputRule::Channels),
+            Refusal::TooSmall(_)
+            | Refusal::ChannelConfiguration(_)
+            | Refusal::Codec { .. }
+            | Refusal::Silent { .. } => None,
+        };
+        Self { rule, text: refusal.to_string() }
+    }
+}
+
+/// Bounds of the probe where its rule refuses nobody: what is coded at all is under them.
+const NO_BOUND: (u32, u32, u8) = (8192, media::frame_rate::MAX_FRAMES_PER_SECOND, 8);
 
 /// A source that can go on air.
 #[derive(Debug)]
@@ -68,11 +101,17 @@ pub(super) struct Probing {
 impl Probing {
     /// For a presentation whose grid has the rate `grid`, if it has begun: then the source's need not be measured.
     pub(super) fn new(config: &config::Feed, limits: &config::SourceLimits, grid: Option<FrameRate>) -> Self {
+        let refuses = |rule| limits.actions.of(rule) == RuleAction::Refuse;
+        let (side, rate, channels) = NO_BOUND;
+        let (max_width, max_height) = match refuses(InputRule::Size) {
+            true => (limits.max_width, limits.max_height),
+            false => (side, side),
+        };
         let probe = SourceProbe::new(ProbeConfig {
-            max_width: limits.max_width,
-            max_height: limits.max_height,
-            max_frame_rate: limits.max_frame_rate,
-            max_channels: limits.max_channels,
+            max_width,
+            max_height,
+            max_frame_rate: if refuses(InputRule::FrameRate) { limits.max_frame_rate } else { rate },
+            max_channels: if refuses(InputRule::Channels) { limits.max_channels } else { channels },
             frame_rate: grid.or(config.frame_rate),
             ..ProbeConfig::default()
         });
@@ -149,7 +188,7 @@ impl Probing {
         let elapsed = self.elapsed(now);
         if self.found.is_none() {
             match self.probe.verdict(elapsed) {
-                Probed::Refuse(refusal) => return Verdict::Refuse(refusal.to_string()),
+                Probed::Refuse(refusal) => return Verdict::Refuse((&refusal).into()),
                 Probed::Ready(source) => self.found = Some(source),
                 Probed::NeedMore => return self.bounded(elapsed),
             }
@@ -186,12 +225,13 @@ impl Probing {
         } else {
             return Verdict::NeedMore;
         };
-        Verdict::Refuse(match (self.has_key, self.configuration.is_some()) {
+        let text = match (self.has_key, self.configuration.is_some()) {
             (false, true) => {
                 format!("no key frame came within {bound}; set the encoder's key frame interval to 2 s")
             }
             _ => format!("the stream could not be made out within {bound}"),
-        })
+        };
+        Verdict::Refuse(text.into())
     }
 
     /// The first key frame (the first sound, where there is no picture) opens the programme; pictures before it cannot
@@ -223,5 +263,5 @@ impl Probing {
 }
 
 fn unreadable(codec: &str, fault: &dyn std::error::Error) -> Verdict {
-    Verdict::Refuse(format!("the {codec} configuration record cannot be read: {fault}"))
+    Verdict::Refuse(format!("the {codec} configuration record cannot be read: {fault}").into())
 }

@@ -6,7 +6,7 @@ use crate::clock::Now;
 use crate::config::BackupReturn;
 use crate::feed::source::Input;
 
-use super::probing::{Probing, Ready, Verdict};
+use super::probing::{Probing, Ready, Refused, Verdict};
 
 /// Names a publish within its feed.
 pub type SourceId = u64;
@@ -30,7 +30,7 @@ pub(super) enum Heard {
     /// It is kept for later, or dropped.
     Kept,
     /// The source cannot be used, for this reason.
-    Refuse(String),
+    Refuse(Refused),
 }
 
 /// The publishers of a presentation.
@@ -127,7 +127,7 @@ impl Sources {
     }
 
     /// Lets time pass for those that are being looked at; gives those that cannot be used, with the reason.
-    pub(super) fn tick(&mut self, now: Now) -> Vec<(SourceId, String)> {
+    pub(super) fn tick(&mut self, now: Now) -> Vec<(SourceId, Refused)> {
         let looked_at = self.all.iter_mut().filter_map(|source| {
             let verdict = source.standby.as_mut()?.tick(now);
             match verdict {

@@ -1,21 +1,34 @@
-//! What a source on air must keep to: the bounds of the configuration, held against every unit.
+//! What a source must keep to: the bounds of the configuration, held against what it is and against every unit.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use media::{MediaTime, Size, VideoParams};
+use media::probe::Source;
+use media::timeline::TimelineEvent;
+use media::{FrameRate, MediaTime, Size, VideoParams};
 
-use crate::config::SourceLimits;
+use crate::config::{InputRule, RuleAction, SourceLimits};
 
 /// Over how long the bit rate is held against its bound.
 const BIT_RATE_SPAN: Duration = Duration::from_secs(10);
+/// Over how long faults of time stamps are counted.
+const TIMESTAMP_SPAN: Duration = Duration::from_secs(60);
+/// How often a rule that stays broken is told and counted.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// A rule that a source broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// The publish ends, with this sentence for the encoder.
-    Refuse(String),
-    /// The operator is told, once.
+    /// One with an action in the configuration.
+    Broken {
+        /// Which.
+        rule: InputRule,
+        /// What is to be done.
+        action: RuleAction,
+        /// The sentence, for the encoder or the operator.
+        text: String,
+    },
+    /// One that the operator is told of, whatever the configuration says.
     Warn {
         /// A word from a closed list, for a metric's label.
         rule: &'static str,
@@ -33,7 +46,10 @@ pub(super) struct Watch {
     since: Option<Instant>,
     last_key: Option<MediaTime>,
     key_frame_interval: Duration,
-    told_of_key_frames: bool,
+    /// When faults of time stamps came; no more than their bound and one.
+    timestamp_faults: VecDeque<Instant>,
+    /// When each rule was told of.
+    told: Vec<(InputRule, Instant)>,
 }
 
 impl Watch {
@@ -44,7 +60,8 @@ impl Watch {
             since: None,
             last_key: None,
             key_frame_interval: Duration::ZERO,
-            told_of_key_frames: false,
+            timestamp_faults: VecDeque::new(),
+            told: Vec::new(),
         }
     }
 
@@ -56,6 +73,38 @@ impl Watch {
     /// Another source takes the place of the one before.
     pub(super) fn anew(&mut self) {
         *self = Self::new(self.limits.clone());
+    }
+
+    /// A rule is broken: what is to be done, unless that was done a moment ago.
+    fn broken(&mut self, now: Instant, rule: InputRule, text: impl FnOnce() -> String) -> Option<Finding> {
+        let action = self.limits.actions.of(rule);
+        let told = self.told.iter_mut().find(|(other, _)| *other == rule);
+        match told {
+            Some((_, at)) if now.saturating_duration_since(*at) < TELL_AGAIN => return None,
+            Some((_, at)) => *at = now,
+            None => self.told.push((rule, now)),
+        }
+        Some(Finding::Broken { rule, action, text: text() })
+    }
+
+    /// What it is, as it goes on air, with its frame rate where that was measured. What is to be refused was so before.
+    pub(super) fn source(&mut self, now: Instant, source: &Source, rate: Option<FrameRate>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some(video) = &source.video {
+            findings.extend(self.parameters(now, video));
+            let most = self.limits.max_frame_rate;
+            // As the probe has it: rates are measured to some percent.
+            if let Some(found) = rate.filter(|found| found.as_f64() > f64::from(most) * 1.03) {
+                let text = || format!("{found} frames per second are over the bound of {most}");
+                findings.extend(self.broken(now, InputRule::FrameRate, text));
+            }
+        }
+        let most = self.limits.max_channels;
+        if let Some(found) = source.audio.as_ref().map(|audio| audio.channels).filter(|found| *found > most) {
+            let text = || format!("{found} audio channels are over the bound of {most}");
+            findings.extend(self.broken(now, InputRule::Channels, text));
+        }
+        findings
     }
 
     /// A unit of `bytes` came.
@@ -73,17 +122,20 @@ impl Watch {
         }
         let sum = self.seconds.iter().fold(0u64, |sum, (_, bits)| sum.saturating_add(*bits));
         let bound = self.limits.max_bit_rate;
-        (sum > bound.saturating_mul(span)).then(|| {
-            Finding::Refuse(format!(
+        if sum <= bound.saturating_mul(span) {
+            return None;
+        }
+        self.broken(now, InputRule::BitRate, || {
+            format!(
                 "{} kbit/s over {span} s are over the bound of {} kbit/s; lower the encoder's bit rate",
                 sum / span / 1000,
                 bound / 1000
-            ))
+            )
         })
     }
 
     /// A picture came that stands at `dts`.
-    pub(super) fn picture(&mut self, dts: MediaTime, key: bool) -> Option<Finding> {
+    pub(super) fn picture(&mut self, now: Instant, dts: MediaTime, key: bool) -> Option<Finding> {
         let last = *self.last_key.get_or_insert(dts);
         let interval = dts.minus(last).to_duration();
         if key {
@@ -93,68 +145,61 @@ impl Watch {
             }
         }
         let bound = self.limits.max_key_frame_interval;
-        if interval <= bound || self.told_of_key_frames {
+        if interval <= bound {
             return None;
         }
-        self.told_of_key_frames = true;
-        Some(Finding::Warn {
-            rule: "key_frame_interval",
-            text: format!(
+        self.broken(now, InputRule::KeyFrameInterval, || {
+            format!(
                 "no key frame for {:.1} s, the bound is {:.1} s; set the encoder's key frame interval to 2 s",
                 interval.as_secs_f64(),
                 bound.as_secs_f64()
-            ),
+            )
         })
     }
 
-    /// The source's parameters changed while on air.
-    pub(super) fn parameters(&self, params: &VideoParams) -> Option<Finding> {
+    /// What the timeline said of a unit's stamp.
+    pub(super) fn stamp(&mut self, now: Instant, event: Option<TimelineEvent>) -> Option<Finding> {
+        let how = match event? {
+            TimelineEvent::Reanchored { .. } => "jumped",
+            TimelineEvent::Backward(_) => "ran backward",
+            TimelineEvent::StoodStill => "stood still",
+            // A jump of one track moves the other too; pauses and lateness are the network's.
+            TimelineEvent::Followed
+            | TimelineEvent::Gap(_)
+            | TimelineEvent::Lead(_)
+            | TimelineEvent::TooLate(_) => return None,
+        };
+        let faults = &mut self.timestamp_faults;
+        while faults.front().is_some_and(|at| now.saturating_duration_since(*at) >= TIMESTAMP_SPAN) {
+            faults.pop_front();
+        }
+        let bound = self.limits.max_timestamp_faults;
+        let most = usize::try_from(bound).unwrap_or(usize::MAX);
+        faults.push_back(now);
+        if faults.len() <= most {
+            return None;
+        }
+        faults.pop_front();
+        self.broken(now, InputRule::Timestamps, || {
+            format!(
+                "more than {bound} time stamps within {} s jumped, ran backward or stood still, which is the bound; the \
+                 last one {how}; check the encoder's clock and its source",
+                TIMESTAMP_SPAN.as_secs()
+            )
+        })
+    }
+
+    /// The source's parameters, also where they change while on air.
+    pub(super) fn parameters(&mut self, now: Instant, params: &VideoParams) -> Option<Finding> {
         let (size, most) =
             (params.size, Size { width: self.limits.max_width, height: self.limits.max_height });
         let too_large = size.width > most.width || size.height > most.height;
-        too_large.then(|| Finding::Refuse(format!("picture of {size} is over the bound of {most}")))
+        if !too_large {
+            return None;
+        }
+        self.broken(now, InputRule::Size, || format!("picture of {size} is over the bound of {most}"))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits() -> SourceLimits {
-        SourceLimits {
-            max_width: 1920,
-            max_height: 1080,
-            max_frame_rate: 60,
-            max_bit_rate: 1_000_000,
-            max_key_frame_interval: Duration::from_secs(10),
-            max_channels: 6,
-        }
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary origin for times that the test sets itself")]
-    fn a_burst_is_forgiven_and_a_flood_is_not() {
-        let start = Instant::now();
-        let at = |millis| start + Duration::from_millis(millis);
-        let mut watch = Watch::new(limits());
-        assert_eq!(watch.unit(at(0), 1_000_000), None, "8 Mbit at once are 0.8 Mbit/s over 10 s");
-        assert!((1..200u64).all(|i| watch.unit(at(10_000 + i * 100), 12_000).is_none()), "0.96 Mbit/s");
-        let flood = (0..100u64).find_map(|i| watch.unit(at(30_000 + i * 100), 20_000));
-        assert!(matches!(flood, Some(Finding::Refuse(text)) if text.contains("bound of 1000 kbit/s")));
-    }
-
-    #[test]
-    fn a_rare_key_frame_is_told_once() {
-        let mut watch = Watch::new(limits());
-        let at = MediaTime::from_millis;
-        assert_eq!(watch.picture(at(0), true), None);
-        assert_eq!(watch.picture(at(2_000), true), None);
-        assert_eq!(watch.key_frame_interval(), Duration::from_secs(2));
-        assert_eq!(watch.picture(at(12_000), false), None);
-        assert!(matches!(
-            watch.picture(at(12_040), false),
-            Some(Finding::Warn { rule: "key_frame_interval", .. })
-        ));
-        assert_eq!(watch.picture(at(12_080), false), None);
-    }
-}
+mod tests;

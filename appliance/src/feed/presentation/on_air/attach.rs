@@ -41,6 +41,9 @@ impl OnAir {
         self.problem = None;
         self.warning = None;
         self.watch.anew();
+        for finding in self.watch.source(zero.instant, &source, None) {
+            self.heed(finding, &mut actions);
+        }
         if let Some(text) = self.silent_because(&source) {
             self.heed(Finding::Warn { rule: "audio_format", text }, &mut actions);
         }

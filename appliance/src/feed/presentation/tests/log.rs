@@ -6,6 +6,7 @@ use media::{Cadence, MediaTime, SegmentNumber, Timescale};
 use packager::segmenter::Packaged;
 use packager::track::TrackMedia;
 
+use crate::config;
 use crate::feed::presentation::{Action, Note, Opening};
 
 /// One track, as it was kept.
@@ -58,6 +59,10 @@ impl Log {
             Action::Restart(track, segment) => self.restart(*track, *segment),
             Action::Quarantine(_) => self.quarantines += 1,
             Action::Warn { rule, .. } => self.warnings.push(rule),
+            Action::Rule { rule, action, .. } => match action {
+                config::RuleAction::Warn => self.warnings.push(rule.label()),
+                config::RuleAction::Accept | config::RuleAction::Refuse => {}
+            },
             Action::Note(note) => self.note = note.as_deref().cloned(),
             Action::Close => self.closed = true,
             Action::StartWorker(_) | Action::ToWorker(..) => {}
