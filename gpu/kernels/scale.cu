@@ -17,12 +17,12 @@ typedef int i32;
 #define ROW(type, base, pitch, y) ((type*)((char*)(base) + (u64)(y) * (pitch)))
 #define CONST_ROW(type, base, pitch, y) ((const type*)((const char*)(base) + (u64)(y) * (pitch)))
 
-static __attribute__((device)) inline i32 clamp(i32 value, i32 low, i32 high) {
+static __device__ inline i32 clamp(i32 value, i32 low, i32 high) {
   return value < low ? low : value > high ? high : value;
 }
 
 // Q14 back to codes, rounded.
-static __attribute__((device)) inline i32 unweigh(i32 sum) { return (sum + 8192) >> 14; }
+static __device__ inline i32 unweigh(i32 sum) { return (sum + 8192) >> 14; }
 
 // Across: 8-bit samples to codes.
 extern "C" __global__ void resample_h8(const u8* src, i16* dst, const i16* weights, const u32* starts, u32 src_pitch,
@@ -48,7 +48,7 @@ extern "C" __global__ void resample_h16(const u16* src, i16* dst, const i16* wei
   ROW(i16, dst, dst_pitch, y)[x] = (i16)clamp(unweigh(sum), -32768, 32767);
 }
 
-static __attribute__((device)) inline i32 down(const i16* src, const i16* weights, const u32* starts, u32 src_pitch,
+static __device__ inline i32 down(const i16* src, const i16* weights, const u32* starts, u32 src_pitch,
                                                u32 height, u32 taps, u32 x, u32 y) {
   u32 start = starts[y];
   i32 sum = 0;
