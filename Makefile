@@ -51,6 +51,10 @@ test-faults: deps-test build ## Kill workers and the daemon at random instants, 
 test-latency: deps-test build ## Measure low latency over two minutes; the bounds are the product's
 	LOW_LATENCY_SECONDS=120 cargo test $(CARGO_FLAGS) -p appliance --test live -- low_latency::pictures --nocapture
 
+.PHONY: test-vm
+test-vm: deps-build ## The VA-API path on a real render node, in a virtual machine without KVM (two minutes)
+	@CARGO_FLAGS='$(CARGO_FLAGS)' bash hwtests/vm/render-node.sh
+
 .PHONY: build
 build: deps-build ## The debug build of everything, tests' binaries excepted
 	cargo build $(CARGO_FLAGS) --workspace --bins
