@@ -13,6 +13,8 @@ purpose=${1:-test}
 rust_wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 # Carries a present-day ffmpeg; Debian 12's (5.1) cannot publish HEVC or AV1 over RTMP.
 imageio_ffmpeg=0.8.1
+# NVIDIA's own client of NVML, which the simulated one must satisfy.
+nvidia_ml_py=13.615.71
 
 say() { echo "deps: $*"; }
 die() { echo "deps: $*" >&2; exit 1; }
@@ -84,5 +86,14 @@ if [ "$purpose" = test ]; then
     ln -sf "$binary" target/ffmpeg-present-day/ffmpeg
     target/ffmpeg-present-day/ffmpeg -version >/dev/null || die "$binary does not run"
     echo "$imageio_ffmpeg" > target/ffmpeg-present-day/version
+  fi
+  if [ "$(cat target/nvidia-ml-py/version 2>/dev/null)" != "$nvidia_ml_py" ]; then
+    say "installing nvidia-ml-py into target/nvidia-ml-py, with pip"
+    rm -rf target/nvidia-ml-py
+    mkdir -p target
+    { python3 -m venv target/nvidia-ml-py \
+      && target/nvidia-ml-py/bin/pip install -q --disable-pip-version-check --no-deps \
+           "nvidia-ml-py==$nvidia_ml_py" </dev/null; } || die "pip could not install nvidia-ml-py $nvidia_ml_py"
+    echo "$nvidia_ml_py" > target/nvidia-ml-py/version
   fi
 fi

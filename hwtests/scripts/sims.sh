@@ -21,6 +21,7 @@ sim-front libsim_front.so nvidia/libnvidia-encode.so.1
 sim-front libsim_front.so nvidia/libnvcuvid.so.1
 sim-nvenc libsim_nvenc.so nvidia/libsim-nvenc.so
 sim-cuvid libsim_cuvid.so nvidia/libsim-cuvid.so
+sim-nvml libsim_nvml.so nvidia/libnvidia-ml.so.1
 "
 
 packages="-p sim-state"
