@@ -8,6 +8,17 @@ use crate::simulation::run;
 /// Debian's: the one whose libva is the system's.
 pub const FFMPEG: &str = "/usr/bin/ffmpeg";
 
+/// A present-day one, static, with a libavcodec of its own; `make deps` fetches it.
+///
+/// # Panics
+/// Where it is not there.
+#[must_use]
+pub fn present_day_ffmpeg() -> String {
+    let path = crate::root().join("target/ffmpeg-present-day/ffmpeg");
+    assert!(path.exists(), "{} is not there: make deps", path.display());
+    path.to_str().expect("a path of text").to_owned()
+}
+
 /// A checksum of every picture of a file, decoded in software to a pixel format.
 #[must_use]
 pub fn checksums(file: &Path, format: &str) -> Vec<String> {

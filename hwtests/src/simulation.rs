@@ -63,6 +63,15 @@ impl Simulation {
         command
     }
 
+    /// A program that finds the plan's NVIDIA devices.
+    pub fn nvidia(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("RUNGD_SIM_PLAN", self.folder.path().join("plan.toml"))
+            .env("LD_LIBRARY_PATH", drivers().join("nvidia"));
+        command
+    }
+
     /// A folder for whatever a test writes.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {

@@ -1,0 +1,11 @@
+//! The simulated NVIDIA drivers against clients that know nothing of them: two ffmpegs, NVIDIA's own client of NVML, and
+//! a small client in C that does right or wrong as it is told.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod client;
+mod faults;
+mod ffmpeg_decode;
+mod ffmpeg_encode;
+mod ffmpeg_transcode;
+mod rules;
+mod telemetry;
