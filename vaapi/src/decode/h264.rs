@@ -10,13 +10,14 @@ mod pps;
 mod scaling;
 mod slice;
 mod sps;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bits::SyntaxError;
 use super::nal::Payload;
-use super::output::{FieldOrder, Shown};
+use super::output::Shown;
 use super::session::{Form, Session, Window};
 use super::{DecodeError, Shape};
 use crate::device::{Codec, Device};
@@ -41,6 +42,7 @@ const SLICE: u8 = 1;
 const PARTITION_A: u8 = 2;
 const PARTITION_C: u8 = 4;
 const IDR_SLICE: u8 = 5;
+const SEI: u8 = 6;
 const SPS: u8 = 7;
 const PPS: u8 = 8;
 
@@ -92,6 +94,8 @@ pub(super) struct Decoder {
     sets: Sets,
     active: Option<Active>,
     coding: Option<Coding>,
+    /// The picture timing message of the access unit.
+    timing: Option<Vec<u8>>,
     /// Whether there was a picture that decoding can begin with.
     started: bool,
 }
@@ -118,7 +122,14 @@ impl From<DecodeError> for Fault {
 
 impl Decoder {
     pub(super) fn new(device: &Device) -> Self {
-        Self { device: device.clone(), sets: Sets::default(), active: None, coding: None, started: false }
+        Self {
+            device: device.clone(),
+            sets: Sets::default(),
+            active: None,
+            coding: None,
+            timing: None,
+            started: false,
+        }
     }
 
     /// Takes a parameter set of the configuration record.
@@ -163,6 +174,11 @@ impl Decoder {
         let result = match header & 0x1f {
             SLICE | IDR_SLICE => self.take_slice(header, unit, tag, shown),
             PARTITION_A..=PARTITION_C => Err(Fault::Damaged),
+            SEI => {
+                let found = timing::find(&Payload::new(unit, 1, MAX_SET).data);
+                self.timing = found.or(self.timing.take());
+                Ok(())
+            }
             SPS | PPS => match self.end_picture(shown) {
                 // What a set says holds for pictures behind it.
                 Ok(damaged) => match self.take_set(unit) {
@@ -182,6 +198,7 @@ impl Decoder {
 
     /// The access unit is over; true where the picture is damaged.
     pub(super) fn end_unit(&mut self, shown: &mut Vec<Shown>) -> Result<bool, DecodeError> {
+        self.timing = None;
         self.end_picture(shown)
     }
 
@@ -284,7 +301,9 @@ impl Decoder {
             }
             None => {
                 let (frame, _) = active.session.target(active.sps.window())?;
-                (Shown { frame, tag, interlaced: active.sps.interlaced(slice, counted) }, counted)
+                let timing = self.timing.as_deref();
+                let interlaced = timing::interlaced(&active.sps, slice.structure, counted, timing);
+                (Shown { frame, tag, interlaced }, counted)
             }
         };
         let surface = Arc::clone(&picture.frame.0.surface);
@@ -426,17 +445,6 @@ impl Sps {
                 matrix: self.vui.matrix_coefficients,
                 full_range: self.vui.video_full_range_flag,
             },
-        }
-    }
-
-    /// Fields, and frames whose macroblocks may be fields, are taken to be interlaced.
-    fn interlaced(&self, slice: &SliceHeader, counts: [i32; 2]) -> Option<FieldOrder> {
-        match slice.structure {
-            Structure::TopField => Some(FieldOrder::TopFirst),
-            Structure::BottomField => Some(FieldOrder::BottomFirst),
-            Structure::Frame if !self.mb_adaptive_frame_field_flag => None,
-            Structure::Frame if counts[1] < counts[0] => Some(FieldOrder::BottomFirst),
-            Structure::Frame => Some(FieldOrder::TopFirst),
         }
     }
 }

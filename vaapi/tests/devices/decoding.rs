@@ -108,6 +108,9 @@ fn interlaced_pictures_come_out_progressive() {
         let tags: BTreeSet<_> = pictures.iter().map(|picture| picture.tag).collect();
         assert_eq!((pictures.len(), tags.len(), decoder.errors()), (20, 20, 0));
         assert!(pictures.iter().all(|picture| picture.deinterlaced));
+        // Coded like interlaced pictures, though not taken like them, and the stream says so.
+        let parameters = "fake-interlaced=1:interlaced=0:pic-struct=1:bframes=2";
+        assert_same(device, &Stream::natural(Codec::H264, "426x240", "yuv420p", 10, parameters), parameters);
     });
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Vui {
     pub(super) sample_aspect_ratio: (u32, u32),
     pub(super) video_full_range_flag: bool,
     pub(super) matrix_coefficients: u8,
+    /// Bits before `pic_struct` in picture timing messages; none where they have none.
+    pub(super) pic_struct_at: Option<usize>,
     /// `max_num_reorder_frames` and `max_dec_frame_buffering`.
     pub(super) bitstream_restriction: Option<(u8, u8)>,
 }
@@ -60,6 +62,7 @@ impl Default for Vui {
             sample_aspect_ratio: (1, 1),
             video_full_range_flag: false,
             matrix_coefficients: 2,
+            pic_struct_at: None,
             bitstream_restriction: None,
         }
     }
@@ -261,18 +264,21 @@ impl Vui {
         if r.flag("timing_info_present_flag")? {
             r.skip(65, "fixed_frame_rate_flag")?;
         }
+        let mut delay_bits = 0;
         let nal = r.flag("nal_hrd_parameters_present_flag")?;
         if nal {
-            hrd_parameters(r)?;
+            delay_bits = hrd_parameters(r)?;
         }
         let vcl = r.flag("vcl_hrd_parameters_present_flag")?;
         if vcl {
-            hrd_parameters(r)?;
+            delay_bits = hrd_parameters(r)?;
         }
         if nal || vcl {
             r.flag("low_delay_hrd_flag")?;
         }
-        r.flag("pic_struct_present_flag")?;
+        if r.flag("pic_struct_present_flag")? {
+            self.pic_struct_at = Some(delay_bits);
+        }
         if r.flag("bitstream_restriction_flag")? {
             r.flag("motion_vectors_over_pic_boundaries_flag")?;
             r.ue("max_bytes_per_pic_denom")?;
@@ -287,8 +293,8 @@ impl Vui {
     }
 }
 
-/// E.1.2
-fn hrd_parameters(r: &mut BitReader<'_>) -> Result<(), SyntaxError> {
+/// E.1.2. Bits of the two delays in picture timing messages (D.1.3).
+fn hrd_parameters(r: &mut BitReader<'_>) -> Result<usize, SyntaxError> {
     let count = r.ue_up_to(31, "0 to 31", "cpb_cnt_minus1")? + 1;
     r.skip(8, "cpb_size_scale")?;
     for _ in 0..count {
@@ -296,5 +302,9 @@ fn hrd_parameters(r: &mut BitReader<'_>) -> Result<(), SyntaxError> {
         r.ue("cpb_size_value_minus1")?;
         r.flag("cbr_flag")?;
     }
-    r.skip(20, "time_offset_length")
+    r.skip(5, "initial_cpb_removal_delay_length_minus1")?;
+    let removal = r.byte(5, "cpb_removal_delay_length_minus1")?;
+    let output = r.byte(5, "dpb_output_delay_length_minus1")?;
+    r.skip(5, "time_offset_length")?;
+    Ok(usize::from(removal) + usize::from(output) + 2)
 }
