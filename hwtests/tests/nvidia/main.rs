@@ -7,5 +7,6 @@ mod faults;
 mod ffmpeg_decode;
 mod ffmpeg_encode;
 mod ffmpeg_transcode;
+mod flat;
 mod rules;
 mod telemetry;

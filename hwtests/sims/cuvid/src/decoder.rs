@@ -11,6 +11,7 @@ use nvidia_video_codec_sdk::sys::cuviddec::{
 };
 use sim_nvidia::cuda::DriverMemory;
 use sim_nvidia::pointer::{Fields, Out};
+use sim_state::plan::Pictures;
 use sim_state::{Codec, Engine, Job, Offence, OpenError, Session, SessionSize};
 
 use crate::library::{
@@ -276,10 +277,11 @@ fn map(library: &Library, handle: usize, slot: i32, out: Out<u64>, pitch: Out<u3
     drop(inner);
     let took = job.wait(library.state).map_err(lost)?;
     let frame = hold(&picture.frame);
-    let Some(frame) = frame.as_ref() else {
+    let flat = library.state.plan().pictures == Pictures::Flat;
+    if frame.is_none() && !flat {
         return library
             .wrong(INVALID_VALUE, &format!("{name} of surface {slot} before the parser displayed it"));
-    };
+    }
     let mut inner = hold(&decoder.inner);
     let address =
         inner.outputs.iter().map(DriverMemory::address).find(|address| !inner.mapped.contains_key(address));
@@ -290,7 +292,9 @@ fn map(library: &Library, handle: usize, slot: i32, out: Out<u64>, pitch: Out<u3
     let shape = inner.shape;
     let mut view = library.cuda.lend(decoder.context, address, shape.bytes()).map_err(Status)?;
     let cpu = library.state.driver_cpu(decoder.device);
-    shape.write(frame, view.bytes_mut());
+    if let Some(frame) = frame.as_ref() {
+        shape.write(frame, view.bytes_mut());
+    }
     if job.corrupt() {
         view.bytes_mut().iter_mut().skip(7).step_by(13).for_each(|byte| *byte ^= 0x5a);
     }

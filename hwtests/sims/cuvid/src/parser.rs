@@ -10,12 +10,13 @@ use nvidia_video_codec_sdk::sys::nvcuvid::{
 };
 use sim_nvidia::pointer::{Fields, Out};
 use sim_state::Codec;
+use sim_state::plan::Pictures;
 
 use crate::library::{
     Answer, INVALID_HANDLE, INVALID_VALUE, Library, NOT_SUPPORTED, Status, UNKNOWN, codec, enter, hold,
 };
 use crate::slot::{Picture, Slots};
-use crate::software::{Sequence, Software};
+use crate::software::{Avcodec, Sequence, Software};
 
 /// `CUVID_PKT_*`.
 const END_OF_STREAM: u64 = 1;
@@ -80,8 +81,9 @@ impl Parser {
     fn unit(&mut self, library: &Library, unit: &[u8], timestamp: i64) -> Answer {
         // Another decoder looks first where the sequence may change, so that the pictures of the one before come out
         // before it is told.
-        if self.sequence.is_some() && has_headers(self.codec, unit) {
-            let mut probe = Software::open(self.codec).ok_or(UNKNOWN)?;
+        let flat = library.state.plan().pictures == Pictures::Flat;
+        if self.sequence.is_some() && !flat && has_headers(self.codec, unit) {
+            let mut probe = Avcodec::open(self.codec).ok_or(UNKNOWN)?;
             probe.send(unit, 0);
             let shape = |sequence: &Sequence| (sequence.width, sequence.height, sequence.depth);
             if probe.sequence().is_some_and(|new| self.sequence.is_some_and(|old| shape(&new) != shape(&old)))
@@ -93,12 +95,13 @@ impl Parser {
         let number = self.next;
         self.next += 1;
         if self.software.is_none() {
-            self.software = Some(Software::open(self.codec).ok_or(UNKNOWN)?);
+            self.software = Software::begin(self.codec, unit, flat);
         }
-        let Some(software) = &mut self.software else { return Err(UNKNOWN) };
+        // A sequence has not begun.
+        let Some(software) = &mut self.software else { return Ok(()) };
         let device = library.cuda.current().and_then(|context| library.cuda.device_of(context));
         let cpu = device.map(|device| library.state.driver_cpu(device));
-        software.send(unit, number);
+        software.send(unit, number, timestamp);
         drop(cpu);
         let Some(sequence) = software.sequence() else {
             // Nothing can be decoded before a sequence begins.
@@ -210,8 +213,9 @@ impl Parser {
         let Some(software) = &mut self.software else { return Ok(()) };
         while let Some((number, frame)) = software.receive() {
             let Some((slot, timestamp, picture)) = self.inside.remove(&number) else { continue };
-            let (interlaced, top_first) = (frame.is_interlaced(), frame.is_top_first());
-            *hold(&picture.frame) = Some(frame);
+            let interlaced = frame.as_ref().is_some_and(|frame| frame.is_interlaced());
+            let top_first = frame.as_ref().is_some_and(|frame| frame.is_top_first());
+            *hold(&picture.frame) = frame;
             self.queue.push_back((slot, timestamp, interlaced, top_first));
         }
         while self.queue.len() > if all { 0 } else { self.delay } {

@@ -1,12 +1,28 @@
 //! The software inside: libavcodec's decoders.
 
+use std::collections::BTreeMap;
+
 use ffmpeg_next::codec::{self, decoder};
 use ffmpeg_next::{Packet, Rational, color, format, frame};
 use sim_state::Codec;
 
-/// An open decoder.
-pub(crate) struct Software {
+/// What decodes.
+pub(crate) enum Software {
+    Avcodec(Avcodec),
+    Flat(Flat),
+}
+
+/// libavcodec.
+pub(crate) struct Avcodec {
     inner: decoder::Video,
+}
+
+/// Nothing: pictures come out in their order, empty. For measuring what stands around the driver.
+pub(crate) struct Flat {
+    sequence: Sequence,
+    /// By their timestamps.
+    waiting: BTreeMap<(i64, i64), i64>,
+    ended: bool,
 }
 
 /// What a sequence is.
@@ -19,6 +35,8 @@ pub(crate) struct Sequence {
     pub(crate) progressive: bool,
     /// Pictures that are held back for their order, and for reference.
     pub(crate) held: u32,
+    /// Pictures that are held back for their order alone.
+    pub(crate) reordered: usize,
     pub(crate) aspect: (u32, u32),
     pub(crate) primaries: u8,
     pub(crate) transfer: u8,
@@ -27,6 +45,56 @@ pub(crate) struct Sequence {
 }
 
 impl Software {
+    /// What decodes from `unit` on, which begins a sequence.
+    pub(crate) fn begin(codec: Codec, unit: &[u8], flat: bool) -> Option<Self> {
+        let mut real = Avcodec::open(codec)?;
+        if !flat {
+            return Some(Self::Avcodec(real));
+        }
+        real.send(unit, 0);
+        Some(Self::Flat(Flat { sequence: real.sequence()?, waiting: BTreeMap::new(), ended: false }))
+    }
+
+    /// Decodes an access unit; its pictures carry `number`. What is wrong in a stream is no error here, as the hardware
+    /// conceals.
+    pub(crate) fn send(&mut self, unit: &[u8], number: i64, timestamp: i64) {
+        match self {
+            Self::Avcodec(real) => real.send(unit, number),
+            Self::Flat(flat) => {
+                flat.waiting.insert((timestamp, number), number);
+            }
+        }
+    }
+
+    /// The end of the stream.
+    pub(crate) fn finish(&mut self) {
+        match self {
+            Self::Avcodec(real) => real.finish(),
+            Self::Flat(flat) => flat.ended = true,
+        }
+    }
+
+    /// The next picture in output order, by its number; empty where nothing decodes.
+    pub(crate) fn receive(&mut self) -> Option<(i64, Option<frame::Video>)> {
+        match self {
+            Self::Avcodec(real) => real.receive().map(|(number, frame)| (number, Some(frame))),
+            Self::Flat(flat) if flat.ended || flat.waiting.len() > flat.sequence.reordered => {
+                flat.waiting.pop_first().map(|(_, number)| (number, None))
+            }
+            Self::Flat(_) => None,
+        }
+    }
+
+    /// What was found in the sequence's headers; none before there were any.
+    pub(crate) fn sequence(&self) -> Option<Sequence> {
+        match self {
+            Self::Avcodec(real) => real.sequence(),
+            Self::Flat(flat) => Some(flat.sequence),
+        }
+    }
+}
+
+impl Avcodec {
     pub(crate) fn open(codec: Codec) -> Option<Self> {
         let id = match codec {
             Codec::H264 => codec::Id::H264,
@@ -47,21 +115,17 @@ impl Software {
         Some(Self { inner })
     }
 
-    /// Decodes an access unit; its pictures carry `number`. What is wrong in a stream is no error here, as the hardware
-    /// conceals.
     pub(crate) fn send(&mut self, unit: &[u8], number: i64) {
         let mut packet = Packet::copy(unit);
         packet.set_pts(Some(number));
         let _ = self.inner.send_packet(&packet);
     }
 
-    /// The end of the stream.
-    pub(crate) fn finish(&mut self) {
+    fn finish(&mut self) {
         let _ = self.inner.send_eof();
     }
 
-    /// The next picture in output order, with its number.
-    pub(crate) fn receive(&mut self) -> Option<(i64, frame::Video)> {
+    fn receive(&mut self) -> Option<(i64, frame::Video)> {
         let mut frame = frame::Video::empty();
         self.inner.receive_frame(&mut frame).ok()?;
         Some((frame.pts().unwrap_or(-1), frame))
@@ -94,6 +158,7 @@ impl Software {
             frame_rate: inner.frame_rate().map_or((0, 0), ratio),
             progressive: fields.field_order as u32 <= 1,
             held,
+            reordered: usize::try_from(fields.has_b_frames).unwrap_or(0),
             aspect: ratio(inner.aspect_ratio()),
             primaries: code(fields.color_primaries as u32),
             transfer: code(fields.color_trc as u32),

@@ -8,6 +8,7 @@ use ffmpeg_next::{Dictionary, Packet, Rational, codec, encoder, frame, picture};
 use sim_state::Codec;
 
 use crate::caps::{IYUV, P010, YV12};
+use crate::flat::Flat;
 use crate::settings::{Headers, INFINITE, Mode, Rate, Settings};
 use crate::x265::{Planes, X265};
 
@@ -64,6 +65,7 @@ pub(crate) struct Coder {
 enum Software {
     Avcodec(Box<encoder::video::Encoder>, Pixel),
     X265(X265),
+    Flat(Flat),
 }
 
 impl std::fmt::Debug for Coder {
@@ -74,7 +76,9 @@ impl std::fmt::Debug for Coder {
 
 impl Coder {
     pub(crate) fn open(settings: &Settings) -> Result<Self, Failed> {
-        let software = if settings.codec == Codec::Hevc {
+        let software = if settings.flat {
+            Software::Flat(Flat::open(settings)?)
+        } else if settings.codec == Codec::Hevc {
             Software::X265(X265::open(settings)?)
         } else {
             let (inner, pixel) = open(settings, false)?;
@@ -97,6 +101,10 @@ impl Coder {
         let settings = &self.settings;
         let size = (settings.width as usize, settings.height as usize);
         match &mut self.software {
+            Software::Flat(inner) => {
+                let coded = inner.send(number, idr)?;
+                Ok(vec![self.dressed(coded)])
+            }
             Software::Avcodec(inner, pixel) => {
                 let mut frame = frame::Video::new(*pixel, settings.width, settings.height);
                 for plane in 0..3 {
@@ -126,6 +134,7 @@ impl Coder {
     /// Codes what is left. Nothing can be sent afterwards.
     pub(crate) fn finish(&mut self) -> Result<Vec<Coded>, Failed> {
         match &mut self.software {
+            Software::Flat(_) => Ok(Vec::new()),
             Software::Avcodec(inner, _) => {
                 inner.send_eof().map_err(|error| Failed(error.to_string()))?;
                 self.receive()
@@ -149,6 +158,7 @@ impl Coder {
             // libavcodec compares these fields with x264's before each picture.
             Software::Avcodec(inner, _) if self.settings.codec == Codec::H264 => set_rate(inner, rate),
             Software::Avcodec(..) => return false,
+            Software::Flat(_) => {}
             Software::X265(inner) => {
                 if !inner.set_rate(rate) {
                     return false;
@@ -161,12 +171,19 @@ impl Coder {
 
     /// The parameter sets, as a client may ask for them.
     pub(crate) fn parameter_sets(settings: &Settings) -> Result<Vec<u8>, Failed> {
+        if settings.flat {
+            let first = Flat::open(settings)?.send(0, true)?;
+            return Ok(match settings.codec {
+                Codec::Av1 => crate::nal::sequence_header(&first.bytes),
+                codec => crate::nal::only_parameter_sets(codec, &first.bytes),
+            });
+        }
         if settings.codec == Codec::Hevc {
             return Ok(crate::nal::only_parameter_sets(settings.codec, &X265::open(settings)?.headers()));
         }
         if settings.codec == Codec::Av1 {
             // libaom's stand in its stream alone: that of one picture tells.
-            let mut coder = Self::open(&Settings { headers: Headers::EachIdr, ..*settings })?;
+            let mut coder = Self::open(&Settings { headers: Headers::EachIdr, flat: false, ..*settings })?;
             let sample = if settings.ten_bit { 2 } else { 1 };
             let (pitch, rows) = (settings.width as usize * sample, settings.height as usize);
             let grey = vec![0x80; pitch * rows + pitch * rows.div_ceil(2)];

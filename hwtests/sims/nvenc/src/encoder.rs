@@ -13,7 +13,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
 use sim_nvidia::cuda::{Cuda, DriverMemory};
 use sim_nvidia::pointer::{Fields, Out};
 use sim_nvidia::version;
-use sim_state::plan::CapStatus;
+use sim_state::plan::{CapStatus, Pictures};
 use sim_state::{Codec, Counter, Device, Engine, Offence, OpenError, Session, SessionSize, State};
 
 use crate::buffer::{Input, Output, Registered};
@@ -223,7 +223,10 @@ impl Encoder {
             given
         };
         match Settings::read(params, config, self.api, self.plan()) {
-            Ok(settings) => Ok(settings),
+            Ok(settings) => {
+                let flat = self.library.state.plan().pictures == Pictures::Flat;
+                Ok(Settings { flat, ..settings })
+            }
             Err((status, why)) => self.refuse(status, &why),
         }
     }

@@ -11,6 +11,7 @@ mod buffer;
 mod caps;
 mod coder;
 mod encoder;
+mod flat;
 mod guid;
 mod list;
 mod nal;

@@ -77,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) headers: Headers,
     pub(crate) delimiters: bool,
     pub(crate) colours: Option<Colours>,
+    /// Coded pictures are made once, and are those of no picture given.
+    pub(crate) flat: bool,
 }
 
 /// What is wrong with settings: the status to answer, and why.
@@ -169,6 +171,7 @@ impl Settings {
             headers,
             delimiters,
             colours: colours(config, codec),
+            flat: false,
         })
     }
 }
