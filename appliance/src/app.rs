@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::config::runtime::RuntimeFileError;
 use crate::config::{Config, RuntimeFile};
-use crate::devices::Devices;
+use crate::devices::{self, Devices};
 use crate::feed::{self, Feeds};
 use crate::ingest;
 use crate::pace::MediaThread;
@@ -146,7 +146,11 @@ impl Daemon {
         }
 
         // Drivers take their time, and hung ones more: listening does not wait for them.
-        let devices = Devices::look(config.worker.clone(), config.devices.clone());
+        let devices = Devices::look(
+            config.worker.clone(),
+            config.devices.clone(),
+            devices::Metrics::register(&registry).map_err(AppError::Metrics)?,
+        );
         let mut certificates = Vec::new();
         let rtmps = tls(config.ingest.tls.as_ref(), &[], &mut certificates)?;
         let https = tls(config.http.tls.as_ref(), serve::listener::ALPN, &mut certificates)?;
@@ -190,6 +194,7 @@ impl Daemon {
         let serve_metrics = serve::Metrics::register(&registry).map_err(AppError::Metrics)?;
         let state = serve::ServeState {
             store: store.clone(),
+            devices: devices.clone(),
             feeds: Arc::new({
                 let feeds = feeds.clone();
                 move || feeds.snapshot()

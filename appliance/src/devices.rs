@@ -1,9 +1,11 @@
 //! Devices: what this machine has to transcode on, and which of it a feed gets.
 //!
 //! Drivers are code of others that may hang or crash, so the daemon loads none: [`probe`] runs a worker process an
-//! engine and reads what it found; [`speeds`] keeps what was measured. [`choice`] is pure.
+//! engine and reads what it found, and [`monitor`] one that tells what they do; [`speeds`] keeps what was measured. [`choice`] is pure.
 
 pub mod choice;
+pub mod metrics;
+mod monitor;
 pub mod probe;
 pub mod speeds;
 
@@ -12,11 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
-use worker_protocol::{DeviceId, Inventory};
+use worker_protocol::{DeviceId, EngineKind, Inventory};
 
 use crate::config::{self, DeviceWish};
 
 pub use choice::NoDevice;
+pub use metrics::Metrics;
 
 /// The devices of this machine while the daemon runs.
 #[derive(Debug, Clone)]
@@ -30,24 +33,42 @@ struct Shared {
     found: watch::Sender<Option<Arc<Inventory>>>,
     /// Luma samples a second that run on each device now.
     busy: Mutex<BTreeMap<DeviceId, u64>>,
+    metrics: Option<Metrics>,
 }
 
 impl Shared {
     fn busy(&self) -> MutexGuard<'_, BTreeMap<DeviceId, u64>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn show(&self, id: &DeviceId, load: u64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.load(id, load);
+        }
+    }
 }
 
 impl Devices {
     /// Begins to look for devices; [`Self::ready`] tells when that is done.
     #[must_use]
-    pub fn look(worker: config::Worker, config: config::Devices) -> Self {
-        let this = Self::of(None);
+    pub fn look(worker: config::Worker, config: config::Devices, metrics: Metrics) -> Self {
+        let this = Self::of(None, Some(metrics.clone()));
         let shared = this.shared.clone();
         tokio::spawn(async move {
-            let inventory = probe::look(&worker, &config).await;
+            let inventory = Arc::new(probe::look(&worker, &config).await);
             report(&inventory);
-            shared.found.send_replace(Some(Arc::new(inventory)));
+            metrics.found(&inventory);
+            shared.found.send_replace(Some(inventory.clone()));
+            for engine in [EngineKind::Nvidia, EngineKind::Vaapi] {
+                let watch = monitor::watch(
+                    engine,
+                    worker.clone(),
+                    config.clone(),
+                    inventory.clone(),
+                    metrics.clone(),
+                );
+                tokio::spawn(watch);
+            }
         });
         this
     }
@@ -55,11 +76,12 @@ impl Devices {
     /// These devices, which somebody has looked for already.
     #[must_use]
     pub fn known(found: Inventory) -> Self {
-        Self::of(Some(found))
+        Self::of(Some(found), None)
     }
 
-    fn of(found: Option<Inventory>) -> Self {
-        let shared = Shared { found: watch::Sender::new(found.map(Arc::new)), busy: Mutex::default() };
+    fn of(found: Option<Inventory>, metrics: Option<Metrics>) -> Self {
+        let shared =
+            Shared { found: watch::Sender::new(found.map(Arc::new)), busy: Mutex::default(), metrics };
         Self { shared: Arc::new(shared) }
     }
 
@@ -85,6 +107,7 @@ impl Devices {
         let id = choice::choose(&inventory, wish, &busy)?;
         let entry = busy.entry(id.clone()).or_default();
         *entry = entry.saturating_add(load);
+        self.shared.show(&id, *entry);
         Ok(Share { shared: self.shared.clone(), id, load })
     }
 
@@ -116,6 +139,7 @@ impl Drop for Share {
         let mut busy = self.shared.busy();
         if let Some(entry) = busy.get_mut(&self.id) {
             *entry = entry.saturating_sub(self.load);
+            self.shared.show(&self.id, *entry);
         }
     }
 }
@@ -140,8 +164,6 @@ fn report(inventory: &Inventory) {
 
 #[cfg(test)]
 mod tests {
-    use worker_protocol::EngineKind;
-
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@
 //! | `/live/{feed}/{presentation}/{rung}/init.mp4`, `{number}.m4s` | the same, cached for ever: what manifests name |
 //! | `…/{number}.{part}.m4s` | a chunk of a segment near the live edge, counted from zero |
 //! | `/replay/{feed}/{presentation}/…` | recordings |
-//! | `/time`, `/metrics`, `/healthz`, `/readyz`, `/api/v1/feeds`, `/api/v1/presentations` | operation |
+//! | `/time`, `/metrics`, `/healthz`, `/readyz`, `/api/v1/feeds`, `/api/v1/devices`, `/api/v1/presentations` | operation |
 //! | `/`, `/assets/…` | the operator's page |
 //!
 //! [`router`] is what is served, [`listener`] how: sockets, TLS, HTTP/1.1 and HTTP/2, deadlines, bounds.
@@ -39,6 +39,7 @@ pub use self::listener::{Limits, Listeners, ServeError, bind, run};
 pub use self::metrics::Metrics;
 
 use self::media::MediaState;
+use crate::devices::Devices;
 use crate::feed::status::FeedStatus;
 use crate::store::Store;
 
@@ -64,6 +65,8 @@ pub struct ServeState {
     pub store: Store,
     /// Where each feed stands.
     pub feeds: Arc<dyn Fn() -> Vec<FeedStatus> + Send + Sync>,
+    /// What feeds are transcoded on.
+    pub devices: Devices,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// What `/readyz` says.
@@ -102,6 +105,7 @@ pub fn router(state: ServeState) -> Router {
         .route("/readyz", get(api::readyz))
         .route("/api/v1/feeds", get(api::feeds))
         .route("/api/v1/feeds/{name}", get(api::feed))
+        .route("/api/v1/devices", get(api::devices))
         .route("/api/v1/presentations", get(api::presentations))
         .route("/api", any(api::nothing))
         .route("/api/{*path}", any(api::nothing))

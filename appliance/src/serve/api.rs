@@ -1,4 +1,6 @@
-//! What operators and machines ask: feeds, presentations, health, metrics, the time.
+//! What operators and machines ask: feeds, devices, presentations, health, metrics, the time.
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -9,6 +11,7 @@ use packager::wall_clock::rfc3339;
 use prometheus::{Encoder, TextEncoder};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
+use worker_protocol::{DeviceId, Inventory};
 
 use super::ServeState;
 use crate::store::FeedName;
@@ -71,6 +74,26 @@ pub(super) async fn feed(
     match (state.feeds)().into_iter().find(|feed| feed.name == name.as_str()) {
         Some(feed) => fresh(Json(feed)),
         None => fault(StatusCode::NOT_FOUND, format!("there is no feed {name}")),
+    }
+}
+
+/// `GET /api/v1/devices`: what was found, and what was not.
+#[derive(Debug, Serialize)]
+struct DevicesBody {
+    /// Luma samples a second of the rungs that feeds have on each device now.
+    load_samples_per_second: BTreeMap<DeviceId, u64>,
+    #[serde(flatten)]
+    inventory: Inventory,
+}
+
+/// `GET /api/v1/devices`.
+pub(super) async fn devices(State(state): State<ServeState>) -> Response {
+    match state.devices.inventory() {
+        Some(inventory) => fresh(Json(DevicesBody {
+            load_samples_per_second: state.devices.busy(),
+            inventory: Inventory::clone(&inventory),
+        })),
+        None => fault(StatusCode::SERVICE_UNAVAILABLE, "devices are being looked for; ask again".to_owned()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use appliance::config;
+use appliance::devices::Devices;
 use appliance::feed::status::{FeedState, FeedStatus};
 use appliance::serve::{self, Check, Limits, Readiness, ServeState};
 use appliance::store::Store;
@@ -16,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use worker_protocol::Inventory;
 
 /// Nothing in these tests takes this long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -53,6 +55,7 @@ impl Server {
         let metrics = serve::Metrics::register(&registry).unwrap();
         let state = ServeState {
             store: store.clone(),
+            devices: Devices::known(Inventory::default()),
             feeds: Arc::new(|| vec![feed("studio-a")]),
             registry: registry.clone(),
             readiness: Arc::new({

@@ -17,6 +17,14 @@ fn ladder_on(engine: &'static str, devices: &str) -> Simulation {
     let mut rungd = ladder_output::a_ladder_of_three(setup(&simulation), &simulation.wish());
     let device = rungd.feed("ladder")["worker"]["device"].as_str().unwrap().to_owned();
     assert!(device.starts_with(&format!("{engine}:")), "{device}");
+    let label = format!("device=\"{device}\"");
+    assert_eq!(rungd.metric("rungd_device_info", &[&label]), Some(1.0));
+    wait_until(Duration::from_secs(10), "the device's monitor to answer", || {
+        (rungd.metric("rungd_device_up", &[&label]) == Some(1.0)).then_some(())
+    });
+    // 320x180, 240x136 (or nearly so) and 160x90 at 25 pictures a second.
+    let load = rungd.metric("rungd_device_load_samples_per_second", &[&label]).unwrap();
+    assert!((2.5e6..2.7e6).contains(&load), "{load}");
     rungd.stop();
     simulation.assert_clean();
     simulation

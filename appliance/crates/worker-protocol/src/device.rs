@@ -3,6 +3,7 @@
 //! `rungd-worker probe` prints one [`Inventory`] as JSON. What it lists was opened, decoders and encoders apart: a CUDA
 //! device may have no encoder at all, and a driver that lists a codec may still refuse it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -267,6 +268,59 @@ pub struct Calibration {
     pub driver: String,
     /// The measurements.
     pub speeds: Vec<Speed>,
+}
+
+/// What a device does at a moment. `rungd-worker monitor` prints one list of these a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The device.
+    pub id: DeviceId,
+    /// Parts of the device that were in use, from 0 to 1, by name: `encoder`, `decoder`, `sm`, `video`, `render`.
+    #[serde(default)]
+    pub utilisation: BTreeMap<String, f64>,
+    /// Memory in use, and all of it, in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<(u64, u64)>,
+    /// Degrees Celsius.
+    #[serde(default)]
+    pub temperature_celsius: Option<f64>,
+    /// Watts.
+    #[serde(default)]
+    pub power_watts: Option<f64>,
+    /// Clocks in hertz, by name: `sm`, `video`, `memory`, `gpu`.
+    #[serde(default)]
+    pub clocks_hertz: BTreeMap<String, f64>,
+    /// Encode sessions of all processes.
+    #[serde(default)]
+    pub sessions: Option<u32>,
+    /// Why clocks are lower than they could be: `power`, `heat`. None where it is not known, empty where they are not.
+    #[serde(default)]
+    pub throttled: Option<Vec<String>>,
+    /// Faults since the reading before it, in the words of the driver: `xid 79`, `reset`.
+    #[serde(default)]
+    pub faults: Vec<String>,
+    /// Why nothing more can be told of the device; it may be gone.
+    #[serde(default)]
+    pub problem: Option<String>,
+}
+
+impl Reading {
+    /// A reading that says nothing yet.
+    #[must_use]
+    pub fn of(id: DeviceId) -> Self {
+        Self {
+            id,
+            utilisation: BTreeMap::new(),
+            memory_bytes: None,
+            temperature_celsius: None,
+            power_watts: None,
+            clocks_hertz: BTreeMap::new(),
+            sessions: None,
+            throttled: None,
+            faults: Vec::new(),
+            problem: None,
+        }
+    }
 }
 
 #[cfg(test)]

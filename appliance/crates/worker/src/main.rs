@@ -12,6 +12,7 @@
 //! - [`pipeline`]: from source units to the grid's frames on every rung;
 //! - [`slate`]: what is shown while the source is away;
 //! - [`probe`]: what this machine's devices can do, as JSON;
+//! - [`monitor`]: what they do, as they do it, as JSON;
 //! - [`calibrate`]: how fast one of them is, as JSON;
 //! - [`clock`]: the one file that reads the clock.
 //!
@@ -23,6 +24,7 @@ mod calibrate;
 mod clock;
 mod engine;
 mod link;
+mod monitor;
 mod pipeline;
 mod probe;
 mod run;
@@ -52,6 +54,8 @@ enum Command {
     },
     /// Print the devices and what they can do as JSON.
     Probe(probe::Arguments),
+    /// Print what devices do, a line of JSON every interval, until told to stop.
+    Monitor(monitor::Arguments),
     /// Measure how fast a device is, and print that as JSON.
     Calibrate(calibrate::Arguments),
 }
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { device } => run::run(device),
         Command::Probe(arguments) => probe::probe(&arguments),
+        Command::Monitor(arguments) => monitor::monitor(&arguments),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
     }
 }

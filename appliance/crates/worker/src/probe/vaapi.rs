@@ -42,7 +42,7 @@ pub(crate) fn open(address: &str) -> Result<Device, DeviceError> {
     Device::open(&node.unwrap_or_else(|| Node::at(Path::new("/"), Path::new(address))))
 }
 
-fn nodes(named: &[PathBuf]) -> Result<Vec<Node>, DeviceError> {
+pub(crate) fn nodes(named: &[PathBuf]) -> Result<Vec<Node>, DeviceError> {
     match named {
         [] => Node::list(Path::new("/")),
         named => Ok(named.iter().map(|path| Node::at(Path::new("/"), path)).collect()),
@@ -54,8 +54,8 @@ fn none(reason: String) -> Inventory {
     Inventory { devices: Vec::new(), unusable: vec![unusable] }
 }
 
-/// The PCI address, which stays the same, or the node's path where it hangs at no PCI bus.
-fn address(node: &Node) -> String {
+/// How a node is named: the PCI address, which stays the same, or the node's path where it hangs at no PCI bus.
+pub(crate) fn address(node: &Node) -> String {
     node.pci_address.clone().unwrap_or_else(|| node.path.display().to_string())
 }
 
