@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdout, Command};
 use tracing::{debug, error, warn};
 use worker_protocol::device::Reading;
 use worker_protocol::{DeviceId, EngineKind, Inventory};
@@ -21,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a monitor that ended is left alone: longer each time, up to the last.
 const BACK_OFF: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(300)];
+/// Longest last words of a monitor.
+const MAX_WORDS_BYTES: u64 = 4096;
 /// Longest line: 64 devices with all that is told of them are far under it.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
@@ -37,8 +39,8 @@ enum MonitorError {
     #[error("said nothing for {} s: its driver hangs", TIMEOUT.as_secs())]
     Silent,
     /// It left.
-    #[error("ended")]
-    Ended,
+    #[error("ended{0}")]
+    Ended(String),
     /// A line that says something else.
     #[error("says what this rungd does not understand")]
     Content(#[source] serde_json::Error),
@@ -114,12 +116,12 @@ async fn listen(
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(MonitorError::Spawn)?;
-    let Some(stdout) = child.stdout.take() else { return Err(MonitorError::Ended) };
+    let Some(stdout) = child.stdout.take() else { return Err(MonitorError::Ended(String::new())) };
     let mut lines = BufReader::new(stdout);
     loop {
         let line = match tokio::time::timeout(TIMEOUT, next_line(&mut lines)).await {
@@ -127,11 +129,21 @@ async fn listen(
             Err(_elapsed) => return Err(MonitorError::Silent),
         };
         if line.is_empty() {
-            return Err(MonitorError::Ended);
+            return Err(MonitorError::Ended(last_words(child.stderr.take()).await));
         }
         let readings: Vec<Reading> = serde_json::from_slice(&line).map_err(MonitorError::Content)?;
         take(&readings);
     }
+}
+
+/// What a monitor that has ended said last, behind a colon; nothing where it said nothing.
+async fn last_words(stderr: Option<ChildStderr>) -> String {
+    let Some(stderr) = stderr else { return String::new() };
+    let mut words = Vec::new();
+    // It has ended, or is about to; whoever else holds its pipe is not waited for.
+    let _ = tokio::time::timeout(INTERVAL, stderr.take(MAX_WORDS_BYTES).read_to_end(&mut words)).await;
+    let words = String::from_utf8_lossy(&words);
+    words.lines().last().map(|line| format!(": {}", line.trim())).unwrap_or_default()
 }
 
 /// The next line; empty at the end.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use test_support::{FeedSetup, Ffmpeg, Setup, Simulation, wait_until};
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, Simulation, wait_until};
 
 use crate::{ladder_output, output};
 
@@ -12,34 +12,57 @@ fn setup(simulation: &Simulation) -> Setup {
 }
 
 /// Streams a ladder of three; gives the simulation once the feed has ended.
-fn ladder_on(engine: &'static str, devices: &str) -> Simulation {
+fn ladder_on(engine: &'static str, devices: &str, monitored: bool) -> Simulation {
     let simulation = Simulation::new(engine, devices);
-    let mut rungd = ladder_output::a_ladder_of_three(setup(&simulation), &simulation.wish());
-    let device = rungd.feed("ladder")["worker"]["device"].as_str().unwrap().to_owned();
-    assert!(device.starts_with(&format!("{engine}:")), "{device}");
-    let label = format!("device=\"{device}\"");
-    assert_eq!(rungd.metric("rungd_device_info", &[&label]), Some(1.0));
-    wait_until(Duration::from_secs(10), "the device's monitor to answer", || {
-        (rungd.metric("rungd_device_up", &[&label]) == Some(1.0)).then_some(())
-    });
-    // 320x180, 240x136 (or nearly so) and 160x90 at 25 pictures a second.
-    let load = rungd.metric("rungd_device_load_samples_per_second", &[&label]).unwrap();
-    assert!((2.5e6..2.7e6).contains(&load), "{load}");
+    let look = |rungd: &Rungd| {
+        let device = rungd.feed("ladder")["worker"]["device"].as_str().unwrap().to_owned();
+        assert!(device.starts_with(&format!("{engine}:")), "{device}");
+        let label = format!("device=\"{device}\"");
+        assert_eq!(rungd.metric("rungd_device_info", &[&label]), Some(1.0));
+        if monitored {
+            wait_until(Duration::from_secs(10), "the device's monitor to answer", || {
+                (rungd.metric("rungd_device_up", &[&label]) == Some(1.0)).then_some(())
+            });
+        }
+        // 320x180, 240x136 (or nearly so) and 160x90 at 25 pictures a second.
+        let load = rungd.metric("rungd_device_load_samples_per_second", &[&label]).unwrap();
+        assert!((2.5e6..2.7e6).contains(&load), "{load}");
+    };
+    let mut rungd = ladder_output::a_ladder_of_three(setup(&simulation), &simulation.wish(), look);
     rungd.stop();
     simulation.assert_clean();
     simulation
 }
 
 #[test]
+fn a_ladder_on_nvidia_stays_on_the_device() {
+    let simulation = ladder_on("nvidia", "[[device]]\nmodel = \"l4\"\n", false);
+    let (decoded, encoded) = (simulation.counter("FramesDecoded"), simulation.counter("FramesEncoded"));
+    assert!(decoded >= 200 && encoded >= 3 * 200, "{decoded} decoded, {encoded} encoded");
+    // What goes over the bus is tables for the scaler and the slate, whatever the number of pictures.
+    assert_eq!(simulation.counter("DeviceToHostCopies"), 0);
+    let copies = simulation.counter("HostToDeviceCopies");
+    assert!(copies < 50, "{copies} copies to the device for {decoded} pictures");
+}
+
+#[test]
+fn a_ladder_on_nvidia_without_an_encoder_is_encoded_on_the_cpu() {
+    let simulation = ladder_on("nvidia-decode", "[[device]]\nmodel = \"h200\"\n", false);
+    assert!(simulation.counter("FramesDecoded") >= 200);
+    assert_eq!(simulation.counter("FramesEncoded"), 0);
+    assert!(simulation.counter("ScaleJobs") >= 400);
+}
+
+#[test]
 fn a_ladder_on_vaapi_stays_on_the_device() {
-    let simulation = ladder_on("vaapi", "[[device]]\nmodel = \"intel\"\n");
+    let simulation = ladder_on("vaapi", "[[device]]\nmodel = \"intel\"\n", true);
     let (decoded, encoded) = (simulation.counter("FramesDecoded"), simulation.counter("FramesEncoded"));
     assert!(decoded >= 200 && encoded >= 3 * 200, "{decoded} decoded, {encoded} encoded");
 }
 
 #[test]
 fn a_ladder_on_amd_through_vaapi() {
-    ladder_on("vaapi", "[[device]]\nmodel = \"amd\"\n");
+    ladder_on("vaapi", "[[device]]\nmodel = \"amd\"\n", true);
 }
 
 /// One feed's device falls off the bus; the other feed, on the CPU, never notices, and the first shows its viewers what

@@ -6,11 +6,11 @@ use crate::output;
 
 #[test]
 fn a_ladder_of_three_is_as_configured() {
-    let _rungd = a_ladder_of_three(Setup::default(), "device = \"software\"");
+    let _rungd = a_ladder_of_three(Setup::default(), "device = \"software\"", |_| {});
 }
 
-/// Streams a ladder of three on the device of `device`, and looks at what comes out.
-pub(crate) fn a_ladder_of_three(setup: Setup, device: &str) -> Rungd {
+/// Streams a ladder of three on the device of `device`, and looks at what comes out, and at `while_on_air`.
+pub(crate) fn a_ladder_of_three(setup: Setup, device: &str, while_on_air: impl FnOnce(&Rungd)) -> Rungd {
     let feed = FeedSetup::new("ladder")
         .rung("full", "320x180", "250k")
         .rung("mid", "240x136", "120k")
@@ -23,6 +23,7 @@ pub(crate) fn a_ladder_of_three(setup: Setup, device: &str) -> Rungd {
         .video_encoder("-c:v libx264 -preset veryfast -bf 2 -pix_fmt yuv420p -b:v 400k -g 50")
         .publish(&rungd.rtmps_url("ladder"), rungd.folder());
     let manifest = rungd.wait_for_segments("ladder", 4);
+    while_on_air(&rungd);
     let tracks = output::check(&rungd, &manifest);
 
     let shape = |id: &str| manifest.tracks.iter().find(|track| track.id == id).unwrap();

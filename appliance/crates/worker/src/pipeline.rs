@@ -411,11 +411,14 @@ impl<E: Engine> Pipeline<E> {
         for rung in &mut self.rungs {
             rung.finish();
         }
-        for rung in self.rungs {
+        let Self { engine, picture, slate, rungs, reporter, counters, .. } = self;
+        for rung in rungs {
             rung.join()?;
         }
-        self.reporter.stop()?;
-        outbox.send(FromWorker::Report(self.counters.report()), Bytes::new())?;
+        reporter.stop()?;
+        outbox.send(FromWorker::Report(counters.report()), Bytes::new())?;
+        // The last word ends the process: by then the driver has everything back.
+        drop((picture, slate, engine));
         Ok(outbox.send(FromWorker::Finished, Bytes::new())?)
     }
 }
