@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use media::probe::Hints;
-use media::{Size, SourceStamp, Track, VideoCodec};
+use media::{Latency, Size, SourceStamp, Track, VideoCodec};
 use proptest::prelude::*;
 use worker_protocol::{FromWorker, Report};
 
 use super::driver::{BOTH, Driver, PLAIN, Ways};
+use crate::config;
 use crate::feed::source::Input;
 use crate::supervisor::Death;
 
@@ -77,8 +78,12 @@ proptest! {
         events in prop::collection::vec(event(), 0..60),
         configured: bool,
         opens: bool,
+        low_latency: bool,
+        reorders: bool,
     ) {
-        let mut driver = Driver::new(Ways { opens, ..PLAIN });
+        let latency = if low_latency { Latency::Low } else { Latency::Standard };
+        let feed = config::Feed { latency, ..super::driver::feed() };
+        let mut driver = Driver::with(Ways { opens, reorders, ..PLAIN }, &feed, super::driver::limits());
         if configured {
             driver.configure(BOTH);
             driver.play(BOTH, 1_500);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::driver::{AUDIO, BOTH, Driver, PLAIN, feed, limits};
-use crate::config::BackupReturn;
+use media::Latency;
+
+use super::driver::{AUDIO, BOTH, Driver, PLAIN, Ways, feed, limits};
+use crate::config::{BackupReturn, Feed};
 use crate::feed::presentation::Role;
 
 fn patient() -> Driver {
@@ -12,10 +14,18 @@ fn patient() -> Driver {
     Driver::with(PLAIN, &feed, limits())
 }
 
+/// Likewise, in low latency.
+fn patient_and_prompt() -> Driver {
+    let feed = Feed { grace: Duration::from_secs(30), latency: Latency::Low, ..feed() };
+    Driver::with(Ways { reorders: false, lookahead: 0, ..PLAIN }, &feed, limits())
+}
+
 #[test]
 fn a_publisher_that_comes_back_goes_on_with_the_same_programme() {
-    for away in [0, 300, 1_000, 5_000, 25_000] {
-        let mut driver = patient();
+    for (away, mut driver) in [0, 300, 1_000, 5_000, 25_000]
+        .into_iter()
+        .flat_map(|away| [(away, patient()), (away, patient_and_prompt())])
+    {
         driver.configure(BOTH);
         driver.play(BOTH, 6_000);
         driver.leave();
