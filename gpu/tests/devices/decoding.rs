@@ -284,10 +284,6 @@ fn a_change_of_size_is_followed() {
 #[test]
 fn interlaced_pictures_go_through_the_deinterlacer() {
     on_devices("decoding::interlaced_pictures_go_through_the_deinterlacer", |device| {
-        if device.info().name.starts_with("Simulated") {
-            println!("skipped: the simulated parser takes every sequence for progressive");
-            return;
-        }
         let interlaced = ["-frames:v", "20", "-pix_fmt", "yuv420p", "-flags", "+ilme+ildct", "-top", "1"];
         let stream = stream(Codec::H264, "testsrc2=size=320x192:rate=25", &interlaced);
         let mut decoder = open(device, &stream, false);
@@ -348,10 +344,6 @@ fn what_cannot_be_decoded_is_refused_in_words() {
         };
         let error = Decoder::open(device, &config).err().unwrap();
         assert!(matches!(error, DecodeError::Record { .. }), "{error}");
-        if device.info().name.starts_with("Simulated") {
-            println!("skipped: the simulated parser knows 4:2:0 alone");
-            return;
-        }
         let pixels = ["-frames:v", "20", "-pix_fmt", "yuv422p"];
         let stream = stream(Codec::H264, "testsrc2=size=320x180:rate=25", &pixels);
         let mut decoder = open(device, &stream, false);
