@@ -85,7 +85,8 @@ impl Parser {
         if self.sequence.is_some() && !flat && has_headers(self.codec, unit) {
             let mut probe = Avcodec::open(self.codec).ok_or(UNKNOWN)?;
             probe.send(unit, 0);
-            let shape = |sequence: &Sequence| (sequence.width, sequence.height, sequence.depth);
+            let shape =
+                |sequence: &Sequence| (sequence.width, sequence.height, sequence.chroma, sequence.depth);
             if probe.sequence().is_some_and(|new| self.sequence.is_some_and(|old| shape(&new) != shape(&old)))
             {
                 self.drain(library)?;
@@ -103,11 +104,12 @@ impl Parser {
         let cpu = device.map(|device| library.state.driver_cpu(device));
         software.send(unit, number, timestamp);
         drop(cpu);
-        let Some(sequence) = software.sequence() else {
+        let Some(mut sequence) = software.sequence() else {
             // Nothing can be decoded before a sequence begins.
             return Ok(());
         };
         if self.sequence.is_none() {
+            sequence.progressive = !Avcodec::begins_interlaced(self.codec, unit);
             self.sequence = Some(sequence);
             self.tell(&sequence)?;
         }
@@ -150,8 +152,7 @@ impl Parser {
         format.set(offset_of!(CUVIDEOFORMAT, coded_height), align(sequence.height));
         format.set(offset_of!(CUVIDEOFORMAT, display_area.right), sequence.width);
         format.set(offset_of!(CUVIDEOFORMAT, display_area.bottom), sequence.height);
-        // cudaVideoChromaFormat_420.
-        format.set(offset_of!(CUVIDEOFORMAT, chroma_format), 1_u32);
+        format.set(offset_of!(CUVIDEOFORMAT, chroma_format), sequence.chroma);
         let aspect = if sequence.aspect.0 == 0 || sequence.aspect.1 == 0 { (1, 1) } else { sequence.aspect };
         let (x, y) = (sequence.width.saturating_mul(aspect.0), sequence.height.saturating_mul(aspect.1));
         let divisor = (1..=x.min(y)).rev().take(4096).find(|d| x % d == 0 && y % d == 0).unwrap_or(1);

@@ -30,6 +30,8 @@ pub(crate) struct Flat {
 pub(crate) struct Sequence {
     pub(crate) width: u32,
     pub(crate) height: u32,
+    /// `cudaVideoChromaFormat`: 1 is 4:2:0, the one that is decoded; others are told of.
+    pub(crate) chroma: u32,
     pub(crate) depth: u8,
     pub(crate) frame_rate: (u32, u32),
     pub(crate) progressive: bool,
@@ -115,6 +117,14 @@ impl Avcodec {
         Some(Self { inner })
     }
 
+    /// Whether the first picture of a sequence is interlaced.
+    pub(crate) fn begins_interlaced(codec: Codec, unit: &[u8]) -> bool {
+        let Some(mut probe) = Self::open(codec) else { return false };
+        probe.send(unit, 0);
+        probe.finish();
+        probe.receive().is_some_and(|(_, picture)| picture.is_interlaced())
+    }
+
     pub(crate) fn send(&mut self, unit: &[u8], number: i64) {
         let mut packet = Packet::copy(unit);
         packet.set_pts(Some(number));
@@ -134,9 +144,13 @@ impl Avcodec {
     /// What the decoder found in the sequence's headers; none before it found any.
     pub(crate) fn sequence(&self) -> Option<Sequence> {
         let inner = &self.inner;
-        let depth = match inner.format() {
-            format::Pixel::YUV420P | format::Pixel::YUVJ420P => 8,
-            format::Pixel::YUV420P10LE => 10,
+        let (chroma, depth) = match inner.format() {
+            format::Pixel::YUV420P | format::Pixel::YUVJ420P => (1, 8),
+            format::Pixel::YUV420P10LE => (1, 10),
+            format::Pixel::YUV422P | format::Pixel::YUVJ422P => (2, 8),
+            format::Pixel::YUV422P10LE => (2, 10),
+            format::Pixel::YUV444P | format::Pixel::YUVJ444P => (3, 8),
+            format::Pixel::YUV444P10LE => (3, 10),
             _ => return None,
         };
         let ratio = |value: Rational| {
@@ -154,9 +168,11 @@ impl Avcodec {
         (width > 0 && height > 0).then(|| Sequence {
             width,
             height,
+            chroma,
             depth,
             frame_rate: inner.frame_rate().map_or((0, 0), ratio),
-            progressive: fields.field_order as u32 <= 1,
+            // Known once a picture came out: see `begins_interlaced`.
+            progressive: true,
             held,
             reordered: usize::try_from(fields.has_b_frames).unwrap_or(0),
             aspect: ratio(inner.aspect_ratio()),
