@@ -1,6 +1,7 @@
 //! Encoding: x264 and x265 make the slice data, and every header around it is the client's or built from its
 //! parameters, as a real driver does. Whoever decodes the result therefore finds out whether they fit together.
 
+mod controller;
 mod h264;
 mod hevc;
 mod packed;

@@ -291,7 +291,8 @@ impl HevcEncoder {
     ) -> Answer<Coded> {
         let Under { sps, pps, header } = &under;
         let idr = header.is_idr();
-        let tools = tools(input, &under, self.x265.as_ref().map(|(tools, _)| tools))?;
+        let constant = self.rate.method == Method::Cqp;
+        let tools = tools(input, &under, constant, self.x265.as_ref().map(|(tools, _)| tools))?;
         let rate_changed = self.prepare(tools, idr)?;
         let Some((_, x265)) = &mut self.x265 else { return Err(failed("x265")) };
         check_coder(x265, sps, pps)?;
@@ -301,11 +302,10 @@ impl HevcEncoder {
             _ => PictureKind::Predicted,
         };
         let client_qp = 26 + pps.init_qp_minus26 + header.slice_qp_delta;
-        let constant = self.rate.method == Method::Cqp;
         if constant && !(0..=51).contains(&client_qp) {
             return Err(invalid(format!("a QP of {client_qp}")));
         }
-        let slices = x265.encode(input, kind, constant.then_some(client_qp)).ok_or_else(|| failed("x265"))?;
+        let slices = x265.encode(input, kind, &self.rate, client_qp).ok_or_else(|| failed("x265"))?;
         let mut bytes = Vec::new();
         for unit in
             headers.iter().filter(|header| header.kind != Kind::Slice).flat_map(|header| &header.units)
@@ -344,11 +344,7 @@ impl HevcEncoder {
     /// Has x265 ready for these tools and this rate; answers whether that rate is new to it.
     fn prepare(&mut self, tools: Tools, idr: bool) -> Answer<bool> {
         match &mut self.x265 {
-            Some((of, x265)) if *of == tools => {
-                if self.told != Some(self.rate) && !x265.set_rate(&self.rate) {
-                    return Err(failed("x265"));
-                }
-            }
+            Some((of, _)) if *of == tools => {}
             Some(_) if !idr => {
                 return Err(invalid(format!("the tools change to {tools:?} with a picture that is no IDR")));
             }
@@ -373,7 +369,7 @@ fn only_slice(picture: &Picture) -> Answer<SliceParameters> {
 }
 
 /// What x265 is to be opened with. What only inter slices say stays as it was in intra ones.
-fn tools(input: &Pixels, under: &Under, before: Option<&Tools>) -> Answer<Tools> {
+fn tools(input: &Pixels, under: &Under, constant_qp: bool, before: Option<&Tools>) -> Answer<Tools> {
     let Under { sps, pps, header } = under;
     let (width, height) = visible_size(sps, input)?;
     let inter = header.slice_type == SLICE_P;
@@ -400,6 +396,7 @@ fn tools(input: &Pixels, under: &Under, before: Option<&Tools>) -> Answer<Tools>
         transform_skip: pps.transform_skip,
         constrained_intra: pps.constrained_intra_pred,
         cu_qp_delta_depth: pps.cu_qp_delta_depth,
+        constant_qp,
         cb_qp_offset: pps.cb_qp_offset + header.cb_qp_offset,
         cr_qp_offset: pps.cr_qp_offset + header.cr_qp_offset,
         max_num_merge_cand: merge,

@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
 use crate::bits::{split_annex_b, unescape};
+use crate::encode::controller::Controller;
 use crate::encode::rate::{Method, Rate};
 use crate::encode::x264::{PictureKind, Slices};
 use crate::ffi;
@@ -34,6 +35,8 @@ pub(crate) struct Tools {
     pub(crate) constrained_intra: bool,
     /// diff_cu_qp_delta_depth, where QP varies within pictures.
     pub(crate) cu_qp_delta_depth: Option<u32>,
+    /// The client gives each picture's QP, and wants it everywhere in it.
+    pub(crate) constant_qp: bool,
     pub(crate) cb_qp_offset: i32,
     pub(crate) cr_qp_offset: i32,
     pub(crate) max_num_merge_cand: u32,
@@ -51,38 +54,20 @@ pub(crate) struct X265 {
     pub(crate) sps: Sps,
     pub(crate) pps: Pps,
     pictures: i64,
+    controller: Controller,
 }
 
 // SAFETY: an encoder has no tie to the thread that made it; `&mut self` keeps its use to one at a time.
 unsafe impl Send for X265 {}
 
-fn set_rate(parameters: &mut ffi::x265_param, rate: &Rate, tools: &Tools) {
-    let rc = &mut parameters.rc;
-    let method = match rate.method {
-        // Variation within pictures is not to be had with a constant QP: each picture's is forced instead.
-        Method::Cqp if tools.cu_qp_delta_depth.is_none() => ffi::X265_RC_CQP,
-        Method::Cqp | Method::Qvbr | Method::Icq => ffi::X265_RC_CRF,
-        Method::Cbr | Method::Vbr => ffi::X265_RC_ABR,
-    };
-    rc.rateControlMode = c_int::try_from(method).unwrap_or(0);
-    rc.rfConstant = f64::from(rate.quality_factor());
-    rc.cuTree = 0;
-    rc.aqMode = c_int::from(tools.cu_qp_delta_depth.is_some());
-    rc.aqStrength = if rate.method == Method::Cqp { 0.0 } else { 0.5 };
-    if rate.method == Method::Cqp {
-        return;
-    }
-    rc.bitrate = rate.target_kbits();
-    // The buffer model wants variation within pictures.
-    if rate.method != Method::Icq && tools.cu_qp_delta_depth.is_some() {
-        rc.vbvMaxBitrate = rate.peak_kbits();
-        rc.vbvBufferSize = rate.buffer_kbits();
-        rc.vbvBufferInit = f64::from(rate.initial_fullness());
-    }
-    rc.qpMin = c_int::try_from(rate.min_qp).unwrap_or(0);
-    if rate.max_qp > 0 {
-        rc.qpMax = c_int::try_from(rate.max_qp.max(rate.min_qp)).unwrap_or(51);
-    }
+/// The QP of every picture is forced; which method x265 has decides only whether QP may vary within one.
+fn set_method(parameters: &mut ffi::x265_param, tools: &Tools) {
+    let varies = tools.cu_qp_delta_depth.is_some();
+    let method = if varies { ffi::X265_RC_CRF } else { ffi::X265_RC_CQP };
+    parameters.rc.rateControlMode = c_int::try_from(method).unwrap_or(0);
+    parameters.rc.cuTree = 0;
+    parameters.rc.aqMode = c_int::from(varies);
+    parameters.rc.aqStrength = if tools.constant_qp { 0.0 } else { 0.5 };
 }
 
 fn set_tools(parameters: &mut ffi::x265_param, tools: &Tools, rate: &Rate) -> Option<()> {
@@ -148,11 +133,20 @@ impl X265 {
         // SAFETY: allocated above, and used by nobody else.
         let fields = unsafe { &mut *parameters.as_ptr() };
         set_tools(fields, tools, rate)?;
-        set_rate(fields, rate, tools);
+        set_method(fields, tools);
         // SAFETY: whole parameters, from the library's own defaults; it copies them.
         let raw = NonNull::new(unsafe { api.encoder_open?(parameters.as_ptr()) })?;
         let (sps, pps) = (Sps::default(), Pps::default());
-        let mut encoder = Self { api, raw, parameters, tools: *tools, sps, pps, pictures: 0 };
+        let mut encoder = Self {
+            api,
+            raw,
+            parameters,
+            tools: *tools,
+            sps,
+            pps,
+            pictures: 0,
+            controller: Controller::default(),
+        };
         for unit in encoder.headers()? {
             match unit_type(&unit) {
                 NAL_SPS => encoder.sps = Sps::parse(&unit).ok()?,
@@ -171,19 +165,17 @@ impl X265 {
         collect(units, count, size)
     }
 
-    /// A new rate, from the next picture on.
-    pub(crate) fn set_rate(&mut self, rate: &Rate) -> bool {
-        // SAFETY: allocated by `open`, and used by nobody else.
-        let fields = unsafe { &mut *self.parameters.as_ptr() };
-        set_rate(fields, rate, &self.tools);
-        let Some(reconfigure) = self.api.encoder_reconfig else { return false };
-        // SAFETY: an open encoder, and whole parameters that it copies from.
-        unsafe { reconfigure(self.raw.as_ptr(), self.parameters.as_ptr()) >= 0 }
-    }
-
     /// Codes a picture that is no smaller than the encoder's size.
-    pub(crate) fn encode(&mut self, picture: &Pixels, kind: PictureKind, qp: Option<i32>) -> Option<Slices> {
-        let kind = match kind {
+    pub(crate) fn encode(
+        &mut self,
+        picture: &Pixels,
+        kind: PictureKind,
+        rate: &Rate,
+        client_qp: i32,
+    ) -> Option<Slices> {
+        let samples = u32::try_from(self.tools.width * self.tools.height).unwrap_or(u32::MAX);
+        let qp = if rate.method == Method::Cqp { client_qp } else { self.controller.qp(kind, rate, samples) };
+        let slice_type = match kind {
             PictureKind::Idr => ffi::X265_TYPE_IDR,
             PictureKind::Intra => ffi::X265_TYPE_I,
             PictureKind::Predicted => ffi::X265_TYPE_P,
@@ -192,8 +184,8 @@ impl X265 {
         let mut input = ffi::x265_picture::default();
         // SAFETY: the encoder's parameters, and room for one picture.
         unsafe { self.api.picture_init?(self.parameters.as_ptr(), &raw mut input) };
-        input.sliceType = c_int::try_from(kind).ok()?;
-        input.forceqp = qp.map_or(0, |qp| qp + 1);
+        input.sliceType = c_int::try_from(slice_type).ok()?;
+        input.forceqp = qp + 1;
         input.pts = self.pictures;
         self.pictures += 1;
         input.bitDepth = if picture.layout == Layout::P010 { 10 } else { 8 };
@@ -216,7 +208,9 @@ impl X265 {
             )
         };
         let is_slice = |unit: &Vec<u8>| unit_type(unit) <= NAL_LAST_SLICE;
-        let units = collect(units, count, pictures)?.into_iter().filter(is_slice).collect();
+        let units: Vec<Vec<u8>> = collect(units, count, pictures)?.into_iter().filter(is_slice).collect();
+        let bytes = units.iter().map(Vec::len).sum::<usize>();
+        self.controller.learn(kind, rate, qp, u32::try_from(bytes * 8).unwrap_or(u32::MAX));
         Some(Slices { units, reconstructed: self.reconstructed(&output)? })
     }
 
