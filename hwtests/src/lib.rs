@@ -1,5 +1,6 @@
 //! Shows engines and simulated drivers to be what they claim.
 //!
+//! - [`conformance`]: one suite for all engines.
 //! - [`simulation`]: a plan, and programs that find its devices.
 //! - [`pictures`]: what ffmpeg makes of what came out, and how far it is from what went in.
 //!
@@ -9,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod conformance;
 pub mod pictures;
 pub mod simulation;
 

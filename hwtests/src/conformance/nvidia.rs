@@ -1,0 +1,152 @@
+//! NVDEC, CUDA and NVENC.
+
+use std::time::Duration;
+
+use gpu::encode::{Preset, Profile, Tuning};
+use gpu::frame::Format;
+use gpu::{
+    Decoder, DecoderConfig, Device, Encoder, EncoderConfig, Frame, FrameKind, RateControl, Scaler, Size,
+};
+
+use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture};
+
+/// How long the device may take for a picture.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An open device.
+pub struct Nvidia(Device);
+
+impl Nvidia {
+    /// Opens a device by its number.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub fn open(ordinal: u32) -> Result<Self, Failure> {
+        Ok(Self(Device::open(ordinal)?))
+    }
+}
+
+fn frame(device: &Device, picture: &Picture) -> Result<Frame, Failure> {
+    let [y, u, v] = &picture.planes;
+    Ok(Frame::from_planes(device, Size { width: picture.width, height: picture.height }, [y, u, v])?)
+}
+
+fn picture(frame: &Frame) -> Result<Picture, Failure> {
+    let size = frame.size();
+    let planes = match frame.format() {
+        Format::Nv12 => frame.to_planes()?,
+        Format::P016 => {
+            // 10 bits in the high end of 16.
+            let lower = |bytes: &[u8]| (u16::from_ne_bytes([bytes[0], bytes[1]]) >> 6).to_le_bytes();
+            let [luma, chroma] = frame.to_decoded_planes()?;
+            let of = |skip: usize| chroma.chunks_exact(4).flat_map(|pair| lower(&pair[skip..])).collect();
+            [luma.chunks_exact(2).flat_map(lower).collect(), of(0), of(2)]
+        }
+    };
+    Ok(Picture { width: size.width, height: size.height, planes })
+}
+
+fn rate(bit_rate: u32) -> RateControl {
+    RateControl { bit_rate, max_bit_rate: bit_rate, buffer_bits: bit_rate / 2 }
+}
+
+fn format(codec: Codec) -> gpu::Codec {
+    match codec {
+        Codec::H264 => gpu::Codec::H264,
+        Codec::Hevc => gpu::Codec::Hevc,
+    }
+}
+
+impl Engine for Nvidia {
+    fn name(&self) -> String {
+        self.0.info().name.clone()
+    }
+
+    fn encodes(&self) -> Vec<Codec> {
+        // Not all NVIDIA GPUs have an encoder.
+        let caps = self.0.caps().encode.unwrap_or_default();
+        Codec::ALL.into_iter().filter(|codec| caps.iter().any(|own| own.codec == format(*codec))).collect()
+    }
+
+    fn decodes(&self) -> Vec<(Codec, u8)> {
+        let caps = self.0.caps().decode.unwrap_or_default();
+        let has = |(codec, depth): &(Codec, u8)| {
+            caps.iter().any(|own| (own.codec, own.depth) == (format(*codec), *depth))
+        };
+        [(Codec::H264, 8), (Codec::Hevc, 8), (Codec::Hevc, 10)].into_iter().filter(has).collect()
+    }
+
+    fn encoder(&self, job: Job) -> Result<Box<dyn Encode>, Failure> {
+        let config = EncoderConfig {
+            codec: format(job.codec),
+            size: Size { width: job.width, height: job.height },
+            frame_rate: (FRAME_RATE, 1),
+            rate: rate(job.bit_rate),
+            preset: Preset::P4,
+            tuning: Tuning::LowLatency,
+            profile: if job.codec == Codec::H264 { Profile::High } else { Profile::Main },
+            b_frames: 0,
+            lookahead: 0,
+            low_latency: true,
+            captions: false,
+            patience: PATIENCE,
+        };
+        let encoder = Encoder::open(&self.0, &config)?;
+        Ok(Box::new(Coder { device: self.0.clone(), encoder, tag: 0 }))
+    }
+
+    fn decoder(&self, codec: Codec, configuration: &[u8]) -> Result<Box<dyn Decode>, Failure> {
+        let config =
+            DecoderConfig { codec: format(codec), configuration: Some(configuration), low_latency: false };
+        Ok(Box::new(Decoder::open(&self.0, &config)?))
+    }
+
+    fn scale(&self, from: &Picture, width: u32, height: u32) -> Result<Picture, Failure> {
+        let mut scaler = Scaler::new(&self.0);
+        picture(&scaler.scale(&frame(&self.0, from)?, Size { width, height })?)
+    }
+}
+
+struct Coder {
+    device: Device,
+    encoder: Encoder,
+    tag: u64,
+}
+
+impl Encode for Coder {
+    fn configuration(&self) -> Vec<u8> {
+        self.encoder.configuration().to_vec()
+    }
+
+    fn send(&mut self, picture: &Picture, idr: bool) -> Result<(), Failure> {
+        self.tag += 1;
+        let kind = if idr { FrameKind::Idr } else { FrameKind::Any };
+        Ok(self.encoder.send(&frame(&self.device, picture)?, self.tag, kind)?)
+    }
+
+    fn receive(&mut self) -> Result<Option<Coded>, Failure> {
+        Ok(self.encoder.receive()?.map(|coded| Coded { key: coded.key, data: coded.data }))
+    }
+
+    fn finish(&mut self) {
+        self.encoder.finish();
+    }
+
+    fn set_bit_rate(&mut self, bit_rate: u32) -> Result<(), Failure> {
+        Ok(self.encoder.set_rate(rate(bit_rate))?)
+    }
+}
+
+impl Decode for Decoder {
+    fn send(&mut self, unit: &[u8]) -> Result<(), Failure> {
+        Ok(Decoder::send(self, unit, 0)?)
+    }
+
+    fn receive(&mut self) -> Result<Option<Picture>, Failure> {
+        Decoder::receive(self)?.map(|decoded| picture(&decoded.frame)).transpose()
+    }
+
+    fn finish(&mut self) {
+        Decoder::finish(self);
+    }
+}

@@ -1,0 +1,132 @@
+//! VA-API on a render node.
+
+use std::path::Path;
+
+use vaapi::{
+    Decoder, DecoderConfig, Device, Encoder, EncoderConfig, EntryPoint, Frame, FrameKind, Node, RateControl,
+    Scaler, Size,
+};
+
+use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture};
+
+/// An open node.
+pub struct Vaapi {
+    device: Device,
+    entry_point: EntryPoint,
+}
+
+impl Vaapi {
+    /// Opens a node, whose encoders are used by the way that is wished, where they have both.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub fn open(node: &Path, entry_point: EntryPoint) -> Result<Self, Failure> {
+        let node = Node::at(Path::new("/"), node);
+        Ok(Self { device: Device::open(&node)?, entry_point })
+    }
+}
+
+fn frame(device: &Device, picture: &Picture) -> Result<Frame, Failure> {
+    let [y, u, v] = &picture.planes;
+    Ok(Frame::from_planes(device, Size { width: picture.width, height: picture.height }, [y, u, v])?)
+}
+
+fn picture(frame: &Frame) -> Result<Picture, Failure> {
+    let samples = frame.samples()?;
+    Ok(Picture { width: samples.size.width, height: samples.size.height, planes: samples.planes })
+}
+
+fn rate(bit_rate: u32) -> RateControl {
+    RateControl { bit_rate, max_bit_rate: bit_rate, buffer_bits: bit_rate / 2 }
+}
+
+fn format(codec: Codec) -> vaapi::Codec {
+    match codec {
+        Codec::H264 => vaapi::Codec::H264,
+        Codec::Hevc => vaapi::Codec::Hevc,
+    }
+}
+
+impl Engine for Vaapi {
+    fn name(&self) -> String {
+        self.device.name().to_owned()
+    }
+
+    fn encodes(&self) -> Vec<Codec> {
+        let has = |codec: &Codec| self.device.caps().encoder(format(*codec), 8, self.entry_point).is_some();
+        Codec::ALL.into_iter().filter(has).collect()
+    }
+
+    fn decodes(&self) -> Vec<(Codec, u8)> {
+        let has = |(codec, depth): &(Codec, u8)| self.device.caps().decoder(format(*codec), *depth).is_some();
+        [(Codec::H264, 8), (Codec::Hevc, 8), (Codec::Hevc, 10)].into_iter().filter(has).collect()
+    }
+
+    fn encoder(&self, job: Job) -> Result<Box<dyn Encode>, Failure> {
+        let config = EncoderConfig {
+            codec: format(job.codec),
+            size: Size { width: job.width, height: job.height },
+            frame_rate: (FRAME_RATE, 1),
+            rate: rate(job.bit_rate),
+            profile: if job.codec == Codec::H264 { "high" } else { "main" }.into(),
+            entry_point: self.entry_point,
+            quality: 50,
+            low_latency: true,
+        };
+        let encoder = Encoder::open(&self.device, &config)?;
+        Ok(Box::new(Coder { device: self.device.clone(), encoder, tag: 0 }))
+    }
+
+    fn decoder(&self, codec: Codec, configuration: &[u8]) -> Result<Box<dyn Decode>, Failure> {
+        Ok(Box::new(Decoder::open(&self.device, &DecoderConfig { codec: format(codec), configuration })?))
+    }
+
+    fn scale(&self, from: &Picture, width: u32, height: u32) -> Result<Picture, Failure> {
+        let mut scaler = Scaler::new(&self.device);
+        picture(&scaler.scale(&frame(&self.device, from)?, Size { width, height })?)
+    }
+}
+
+struct Coder {
+    device: Device,
+    encoder: Encoder,
+    tag: u64,
+}
+
+impl Encode for Coder {
+    fn configuration(&self) -> Vec<u8> {
+        self.encoder.configuration().to_vec()
+    }
+
+    fn send(&mut self, picture: &Picture, idr: bool) -> Result<(), Failure> {
+        self.tag += 1;
+        let kind = if idr { FrameKind::Idr } else { FrameKind::Any };
+        Ok(self.encoder.send(&frame(&self.device, picture)?, self.tag, kind)?)
+    }
+
+    fn receive(&mut self) -> Result<Option<Coded>, Failure> {
+        Ok(self.encoder.receive()?.map(|coded| Coded { key: coded.key, data: coded.data }))
+    }
+
+    fn finish(&mut self) {
+        self.encoder.finish();
+    }
+
+    fn set_bit_rate(&mut self, bit_rate: u32) -> Result<(), Failure> {
+        Ok(self.encoder.set_rate(rate(bit_rate))?)
+    }
+}
+
+impl Decode for Decoder {
+    fn send(&mut self, unit: &[u8]) -> Result<(), Failure> {
+        Ok(Decoder::send(self, unit, 0)?)
+    }
+
+    fn receive(&mut self) -> Result<Option<Picture>, Failure> {
+        Decoder::receive(self)?.map(|decoded| picture(&decoded.frame)).transpose()
+    }
+
+    fn finish(&mut self) {
+        Decoder::finish(self);
+    }
+}

@@ -1,0 +1,219 @@
+//! What every engine must do.
+
+use std::fs;
+
+use hwtests::conformance::stream::{independent, natural, write};
+use hwtests::conformance::{Codec, Encode, Failure, Job, decode_all, encode_all};
+use hwtests::natural_clip;
+use hwtests::pictures::{key_frames, psnr, stream_fact};
+
+use crate::devices::on_each;
+
+/// The size of most checks.
+const SIZE: (u32, u32) = (640, 360);
+
+fn job(codec: Codec, bit_rate: u32) -> Job {
+    Job { codec, width: SIZE.0, height: SIZE.1, bit_rate }
+}
+
+/// Fails with a sentence.
+macro_rules! ensure {
+    ($condition:expr, $($sentence:tt)+) => {
+        let holds: bool = $condition;
+        if !holds {
+            return Err(format!($($sentence)+).into());
+        }
+    };
+}
+
+#[test]
+fn what_it_encodes_is_close_to_what_it_was_given() {
+    on_each("what_it_encodes_is_close_to_what_it_was_given", |engine| {
+        let pictures = natural(SIZE.0, SIZE.1, 50);
+        for codec in engine.encodes() {
+            let mut encoder = engine.encoder(job(codec, 1_000_000))?;
+            let coded = encode_all(&mut *encoder, &pictures, |index| index == 0)?;
+            ensure!(coded.len() == 50, "{codec:?}: {} pictures of 50 came out", coded.len());
+            let folder = tempfile::tempdir()?;
+            let file = folder.path().join("coded").with_extension(codec.ending());
+            write(&file, codec, &encoder.configuration(), &coded);
+            let db = psnr(&file, &natural_clip());
+            ensure!(db > 35.0, "{codec:?}: {db} dB");
+            let bytes = fs::metadata(&file)?.len();
+            let kbits = bytes * 8 / 1000 * 25 / 50;
+            ensure!((700..1300).contains(&kbits), "{codec:?}: {kbits} kbit/s, 1000 were asked for");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn colours_and_range_are_told() {
+    on_each("colours_and_range_are_told", |engine| {
+        let pictures = natural(SIZE.0, SIZE.1, 2);
+        for codec in engine.encodes() {
+            let mut encoder = engine.encoder(job(codec, 1_000_000))?;
+            let coded = encode_all(&mut *encoder, &pictures, |index| index == 0)?;
+            let folder = tempfile::tempdir()?;
+            let file = folder.path().join("coded").with_extension(codec.ending());
+            write(&file, codec, &encoder.configuration(), &coded);
+            for (fact, wanted) in [
+                ("color_space", "bt709"),
+                ("color_transfer", "bt709"),
+                ("color_primaries", "bt709"),
+                ("color_range", "tv"),
+            ] {
+                let found = stream_fact(&file, fact);
+                ensure!(found == wanted, "{codec:?}: {fact} is {found}, and {wanted} is right");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn idr_pictures_stand_where_they_are_asked_for_and_nowhere_else() {
+    on_each("idr_pictures_stand_where_they_are_asked_for_and_nowhere_else", |engine| {
+        let pictures = natural(320, 180, 60);
+        for codec in engine.encodes() {
+            let mut encoder = engine.encoder(Job { codec, width: 320, height: 180, bit_rate: 400_000 })?;
+            let on_grid = |index: usize| [0, 1, 12, 13, 40].contains(&index);
+            let coded = encode_all(&mut *encoder, &pictures, on_grid)?;
+            for (index, picture) in coded.iter().enumerate() {
+                ensure!(picture.key == on_grid(index), "{codec:?}: picture {index} has key {}", picture.key);
+            }
+            let folder = tempfile::tempdir()?;
+            let file = folder.path().join("coded").with_extension(codec.ending());
+            write(&file, codec, &encoder.configuration(), &coded);
+            let keys: Vec<bool> = (0..60).map(on_grid).collect();
+            ensure!(key_frames(&file) == keys, "{codec:?}: ffprobe sees other key frames");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_new_bit_rate_is_there_within_a_second() {
+    on_each("a_new_bit_rate_is_there_within_a_second", |engine| {
+        let pictures = natural(SIZE.0, SIZE.1, 125);
+        for codec in engine.encodes() {
+            let mut encoder = engine.encoder(job(codec, 300_000))?;
+            let mut seconds = [0; 5];
+            let mut taken = 0;
+            let mut take = |encoder: &mut dyn Encode| -> Result<(), Failure> {
+                while let Some(coded) = encoder.receive()? {
+                    seconds[taken / 25] += coded.data.len() * 8 / 1000;
+                    taken += 1;
+                }
+                Ok(())
+            };
+            for (index, picture) in pictures.iter().enumerate() {
+                if index == 50 {
+                    encoder.set_bit_rate(1_200_000)?;
+                }
+                encoder.send(picture, index == 0)?;
+                take(&mut *encoder)?;
+            }
+            encoder.finish();
+            take(&mut *encoder)?;
+            ensure!(seconds[1] < 450, "{codec:?}: {seconds:?} kbit in each second, 300 were asked for");
+            let after = &seconds[3..];
+            ensure!(
+                after.iter().all(|kbits| (900..1500).contains(kbits)),
+                "{codec:?}: {seconds:?} kbit in each second, 1200 were asked for from the third"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn streams_of_others_are_decoded_bit_by_bit() {
+    on_each("streams_of_others_are_decoded_bit_by_bit", |engine| {
+        for (codec, depth) in engine.decodes() {
+            // Sizes and depths change from stream to stream, as publishers' do.
+            for (width, height) in [(640, 360), (854, 480), (426, 240)] {
+                let stream = independent(codec, depth, width, height, 30);
+                let mut decoder = engine.decoder(codec, &stream.configuration)?;
+                let pictures = decode_all(&mut *decoder, &stream.units)?;
+                let what = format!("{codec:?} of {depth} bits, {width}x{height}");
+                ensure!(pictures.len() == 30, "{what}: {} pictures of 30", pictures.len());
+                let first = pictures.iter().zip(&stream.pictures).position(|(own, right)| own != right);
+                ensure!(first.is_none(), "{what}: picture {first:?} differs");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn pictures_are_scaled() {
+    on_each("pictures_are_scaled", |engine| {
+        let large = natural(1280, 720, 1);
+        let scaled = engine.scale(&large[0], 640, 360)?;
+        let wanted = &natural(640, 360, 1)[0];
+        ensure!((scaled.width, scaled.height) == (640, 360), "it is {}x{}", scaled.width, scaled.height);
+        let squares: u64 = scaled.planes[0]
+            .iter()
+            .zip(&wanted.planes[0])
+            .map(|(own, right)| u64::from(own.abs_diff(*right)).pow(2))
+            .sum();
+        // 33 dB: filters differ in how sharp they are.
+        let samples = u64::from(640_u32 * 360);
+        ensure!(squares / samples < 33, "mean square difference {}", squares / samples);
+        Ok(())
+    });
+}
+
+#[test]
+fn two_hundred_sessions_leave_nothing_behind() {
+    on_each("two_hundred_sessions_leave_nothing_behind", |engine| {
+        let picture = &natural(320, 180, 1)[0];
+        let descriptors = || fs::read_dir("/proc/self/fd").map(Iterator::count);
+        let mut before = 0;
+        for cycle in 0..200 {
+            for codec in engine.encodes() {
+                let mut encoder =
+                    engine.encoder(Job { codec, width: 320, height: 180, bit_rate: 400_000 })?;
+                // Every tenth is used: what a session holds, it mostly holds from its first picture on.
+                if cycle % 10 == 0 {
+                    encode_all(&mut *encoder, std::slice::from_ref(picture), |_| true)?;
+                }
+            }
+            if cycle == 20 {
+                before = descriptors()?;
+            }
+        }
+        let after = descriptors()?;
+        ensure!(after <= before + 2, "{before} descriptors were open, and {after} are");
+        Ok(())
+    });
+}
+
+#[test]
+fn sixteen_sessions_go_on_at_once() {
+    on_each("sixteen_sessions_go_on_at_once", |engine| {
+        let pictures = natural(320, 180, 8);
+        for codec in engine.encodes() {
+            let open = || engine.encoder(Job { codec, width: 320, height: 180, bit_rate: 400_000 });
+            let mut encoders = (0..16).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+            let mut coded = vec![0; 16];
+            for (index, picture) in pictures.iter().enumerate() {
+                for (encoder, coded) in encoders.iter_mut().zip(&mut coded) {
+                    encoder.send(picture, index == 0)?;
+                    while encoder.receive()?.is_some() {
+                        *coded += 1;
+                    }
+                }
+            }
+            for (encoder, coded) in encoders.iter_mut().zip(&mut coded) {
+                encoder.finish();
+                while encoder.receive()?.is_some() {
+                    *coded += 1;
+                }
+            }
+            ensure!(coded.iter().all(|&count| count == 8), "{codec:?}: {coded:?} pictures of 8 each");
+        }
+        Ok(())
+    });
+}

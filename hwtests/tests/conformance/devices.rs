@@ -1,0 +1,114 @@
+//! Which engines there are, and a process for each.
+
+use std::path::Path;
+
+use hwtests::Simulation;
+use hwtests::conformance::nvidia::Nvidia;
+use hwtests::conformance::software::Software;
+use hwtests::conformance::vaapi::Vaapi;
+use hwtests::conformance::{Engine, Failure, chain, known_failure};
+use vaapi::EntryPoint;
+
+/// Set for a process that is to run one check on one device.
+const INNER: &str = "HWTESTS_DEVICE";
+
+/// Simulated devices: a name, its driver's kind, and its plan.
+const SIMULATED: [(&str, Driver, &str); 4] = [
+    ("sim-intel", Driver::LowPower, "intel"),
+    ("sim-intel-uhd", Driver::Full, "intel-uhd"),
+    ("sim-amd", Driver::Full, "amd"),
+    ("sim-l4", Driver::Nvidia, "l4"),
+];
+
+/// How a device is reached.
+#[derive(Clone, Copy)]
+enum Driver {
+    LowPower,
+    Full,
+    Nvidia,
+}
+
+fn open(driver: Driver, node: &Path) -> Result<Box<dyn Engine>, Failure> {
+    Ok(match driver {
+        Driver::LowPower => Box::new(Vaapi::open(node, EntryPoint::LowPower)?),
+        Driver::Full => Box::new(Vaapi::open(node, EntryPoint::Full)?),
+        Driver::Nvidia => Box::new(Nvidia::open(0)?),
+    })
+}
+
+fn required(what: &str) -> bool {
+    std::env::var("HWTESTS_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word.trim() == what))
+}
+
+/// Runs a check here, on a device that is open.
+fn run(check: &str, engine: &dyn Engine, body: fn(&dyn Engine) -> Result<(), Failure>) {
+    let name = engine.name();
+    if let Some(reason) = known_failure(&name, check) {
+        println!("{check} is known to fail on {name}: {reason}");
+        return;
+    }
+    if let Err(failure) = body(engine) {
+        panic!("{check} on {name}: {}", chain(&*failure));
+    }
+}
+
+/// Runs a check, which has the test's name, on every device.
+pub(crate) fn on_each(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
+    if let Ok(device) = std::env::var(INNER) {
+        let (_, driver, _) = SIMULATED.iter().find(|(name, ..)| *name == device).expect("one of them");
+        let engine = open(*driver, Path::new("/dev/null"))
+            .unwrap_or_else(|failure| panic!("{device}: {}", chain(&*failure)));
+        return run(check, &*engine, body);
+    }
+    run(check, &Software::open(), body);
+    for (device, driver, model) in SIMULATED {
+        in_its_own_process(check, device, driver, &Simulation::of(model, ""));
+    }
+    on_real_ones(check, body);
+}
+
+/// Once more, as a process that finds the simulated drivers, which must find nothing to complain of.
+fn in_its_own_process(check: &str, device: &str, driver: Driver, simulation: &Simulation) {
+    let this = std::env::current_exe().expect("a running program");
+    let this = this.to_str().expect("a path of text");
+    let mut command = match driver {
+        Driver::Nvidia => simulation.nvidia(this),
+        _ => simulation.va(this),
+    };
+    let test = format!("checks::{check}");
+    let output = command
+        .args(["--exact", &test, "--nocapture", "--test-threads=1"])
+        .env(INNER, device)
+        .output()
+        .expect("it runs again");
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{device}:\n{said}");
+    assert!(said.contains("1 passed"), "{device}: the check did not run:\n{said}");
+    simulation.assert_clean();
+}
+
+fn on_real_ones(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
+    let mut found = 0;
+    for node in vaapi::Node::list(Path::new("/")).unwrap_or_default() {
+        match open(Driver::LowPower, &node.path) {
+            Ok(engine) => {
+                found += 1;
+                println!("{check} on {}", engine.name());
+                run(check, &*engine, body);
+            }
+            Err(failure) => println!("{}: {}", node.path.display(), chain(&*failure)),
+        }
+    }
+    assert!(found > 0 || !required("vaapi"), "HWTESTS_REQUIRE has vaapi, and there is no such device");
+    match gpu::Device::list() {
+        Ok(devices) => {
+            for device in devices {
+                let engine = Nvidia::open(device.ordinal).expect("a listed device opens");
+                println!("{check} on {}", engine.name());
+                run(check, &engine, body);
+            }
+        }
+        Err(error) => assert!(!required("nvidia"), "HWTESTS_REQUIRE has nvidia: {}", chain(&error)),
+    }
+}
