@@ -63,9 +63,11 @@ pub fn independent(codec: Codec, depth: u8, width: u32, height: u32, count: usiz
     command.args(["-v", "error", "-i"]).arg(natural_clip()).args(["-an", "-frames:v", &count.to_string()]);
     command.args(["-s", &format!("{width}x{height}"), "-pix_fmt", format]);
     match codec {
-        Codec::H264 => command.args(["-c:v", "libx264", "-x264-params", "aud=1:bframes=3:ref=4:weightp=2"]),
+        Codec::H264 => {
+            command.args(["-c:v", "libx264", "-x264-params", "aud=1:bframes=3:ref=4:weightp=2:keyint=8"])
+        }
         Codec::Hevc => {
-            command.args(["-c:v", "libx265", "-x265-params", "log-level=error:aud=1:bframes=4:keyint=15"])
+            command.args(["-c:v", "libx265", "-x265-params", "log-level=error:aud=1:bframes=4:keyint=8"])
         }
     };
     run(command.arg(&file));

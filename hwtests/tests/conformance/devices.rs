@@ -52,32 +52,49 @@ fn run(check: &str, engine: &dyn Engine, body: fn(&dyn Engine) -> Result<(), Fai
     }
 }
 
+/// In a process for one device: runs the check there, and answers true.
+fn inner(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) -> bool {
+    let Ok(device) = std::env::var(INNER) else { return false };
+    let (_, driver, _) = SIMULATED.iter().find(|(name, ..)| *name == device).expect("one of them");
+    let engine = open(*driver, Path::new("/dev/null"))
+        .unwrap_or_else(|failure| panic!("{device}: {}", chain(&*failure)));
+    run(check, &*engine, body);
+    true
+}
+
 /// Runs a check, which has the test's name, on every device.
 pub(crate) fn on_each(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
-    if let Ok(device) = std::env::var(INNER) {
-        let (_, driver, _) = SIMULATED.iter().find(|(name, ..)| *name == device).expect("one of them");
-        let engine = open(*driver, Path::new("/dev/null"))
-            .unwrap_or_else(|failure| panic!("{device}: {}", chain(&*failure)));
-        return run(check, &*engine, body);
+    if inner(check, body) {
+        return;
     }
     run(check, &Software::open(), body);
     for (device, driver, model) in SIMULATED {
-        in_its_own_process(check, device, driver, &Simulation::of(model, ""));
+        in_its_own_process(&format!("checks::{check}"), device, driver, &Simulation::of(model, ""));
     }
     on_real_ones(check, body);
 }
 
+/// Runs a test on every simulated device that has a fault.
+pub(crate) fn on_simulated(test: &str, fault: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
+    if inner(test, body) {
+        return;
+    }
+    for (device, driver, model) in SIMULATED {
+        let simulation = Simulation::of(model, &format!("[[device.fault]]\n{fault}"));
+        in_its_own_process(test, device, driver, &simulation);
+    }
+}
+
 /// Once more, as a process that finds the simulated drivers, which must find nothing to complain of.
-fn in_its_own_process(check: &str, device: &str, driver: Driver, simulation: &Simulation) {
+fn in_its_own_process(test: &str, device: &str, driver: Driver, simulation: &Simulation) {
     let this = std::env::current_exe().expect("a running program");
     let this = this.to_str().expect("a path of text");
     let mut command = match driver {
         Driver::Nvidia => simulation.nvidia(this),
         _ => simulation.va(this),
     };
-    let test = format!("checks::{check}");
     let output = command
-        .args(["--exact", &test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INNER, device)
         .output()
         .expect("it runs again");
