@@ -208,7 +208,7 @@ pub enum Fault {
         after: u64,
         /// How often.
         times: Option<u64>,
-        /// The vendor's status; absent, the one for a device that cannot (NVENC 8, CUDA 999, VA-API 1).
+        /// The vendor's status; absent, the one for a device that cannot (NVENC 20, NVDEC 999, VA-API 1).
         status: Option<u32>,
     },
     /// A session does not open, as the cap of sessions is reached.
