@@ -6,6 +6,7 @@ import { withBrowser } from './lib/chromium.mjs';
 import { check, run, until } from './lib/failure.mjs';
 import { describe, differ, difference, isFlat } from './lib/picture.mjs';
 import { playerNames, withTestPage } from './lib/serve.mjs';
+import { openViewer } from './lib/viewer.mjs';
 
 const USAGE = `usage: node play.mjs --player ${playerNames.join('|')} --url MANIFEST [options]
   --seconds N          how long to watch (10)
@@ -15,7 +16,7 @@ const USAGE = `usage: node play.mjs --player ${playerNames.join('|')} --url MANI
   --audio              there must be sound (without it: there must be if the manifest says so)
   --audio-only         there is no picture
   --start-within N     seconds to the first frame (20)
-  --max-latency N      most seconds behind live at the end
+  --max-latency N      most seconds from a picture's coming in to its being shown: median of all that is watched
   --listed N           DASH: open the page, and begin when N segments of every track are listed
   --segment-delay N    milliseconds that every media segment takes longer to come, as over a real line (0)
   --stall-limit N      longest stop of clock or picture, in milliseconds (1000)
@@ -74,50 +75,16 @@ function parse() {
   };
 }
 
-/** The page under test. */
-class Viewer {
-  constructor(page) {
-    this.page = page;
-  }
-
-  call(name, argument) {
-    return this.page.evaluate(([method, value]) => globalThis.rungTest[method](value), [name, argument]);
-  }
-
-  /** The state, after failing on what no test excuses. */
-  async state() {
-    const state = await this.call('state');
-    check(state.fatal.length === 0, `fatal error: ${state.fatal[0]}`);
-    return state;
-  }
-
-  /** Waits for a state that `wanted` likes. */
-  async until(wanted, millis, sentence) {
-    let state;
-    return until(async () => {
-      state = await this.state();
-      return wanted(state) ? state : null;
-    }, millis, () => sentence(state));
-  }
-}
-
 async function play(options, report) {
   Object.assign(report, { player: options.player, url: options.url });
   await withTestPage(options.player, (origin) => withBrowser(async (browser) => {
-    const context = await browser.newContext({ viewport: { width: 640, height: 360 }, ignoreHTTPSErrors: true });
-    const page = await context.newPage();
-    page.on('console', (message) => {
-      if (message.type() === 'error') (report.console ??= []).push(message.text());
-    });
-    if (options.segmentDelay !== null) await delaySegments(page, options.segmentDelay);
-    await page.goto(origin);
-    const viewer = new Viewer(page);
+    const viewer = await openViewer(browser, origin, report, (page) => (
+      options.segmentDelay === null ? null : delaySegments(page, options.segmentDelay)));
     try {
-      await page.waitForFunction(() => globalThis.rungTest !== undefined);
       await watch(viewer, options, report);
     } catch (error) {
       // The picture of a failure tells more than that of a success.
-      if (options.screenshot) await page.screenshot({ path: options.screenshot }).catch(() => {});
+      if (options.screenshot) await viewer.page.screenshot({ path: options.screenshot }).catch(() => {});
       throw error;
     } finally {
       await conclude(viewer, report);
@@ -162,8 +129,9 @@ async function watch(viewer, options, report) {
   if (options.switch) await switches(viewer, report);
   await viewer.until((state) => state.expected >= options.seconds || state.ended, options.seconds * 3000 + 10_000,
     (state) => `watched ${state.expected.toFixed(1)} s of ${options.seconds} s only`);
+  report.behind = await viewer.call('behindSoFar');
   if (options.screenshot) await viewer.page.screenshot({ path: options.screenshot });
-  steady(await viewer.state(), options);
+  steady(await viewer.state(), options, report);
   if (options.seek) await (first.live ? seekLive(viewer, options) : seekRecording(viewer, options));
 }
 
@@ -207,12 +175,12 @@ async function switches(viewer, report) {
   }
 }
 
-function steady(state, options) {
+function steady(state, options, report) {
   check(state.stalls.length === 0, `stalled: ${state.stalls.map((stall) => `${stall.what} for ${stall.millis} ms at ${stall.atSeconds} s`).join(', ')}`);
   const pace = state.advanced / state.expected;
   check(Math.abs(pace - 1) <= PACE_TOLERANCE, `media time went ${pace.toFixed(2)} times as fast as it should`);
-  check(options.maxLatency === null || (state.latency !== null && state.latency <= options.maxLatency),
-    `${state.latency} s behind live, over ${options.maxLatency} s`);
+  check(options.maxLatency === null || (report.behind !== null && report.behind.median <= options.maxLatency),
+    `${report.behind?.median} s from coming in to being shown, over ${options.maxLatency} s`);
 }
 
 async function seekRecording(viewer, options) {

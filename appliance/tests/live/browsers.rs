@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use test_support::browser;
-use test_support::{FeedSetup, Ffmpeg, Rungd, Setup};
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, http, wait_until};
 
 use crate::replay::ended_presentation;
 
@@ -31,6 +31,7 @@ fn play(rungd: &Rungd, player: &str, url: &str, options: &[&str]) {
     arguments.extend(options);
     let played = browser::run("play.mjs", &arguments);
     assert!(screenshot.is_file(), "no screenshot; {played}");
+    println!("{played}");
 }
 
 #[test]
@@ -58,6 +59,41 @@ fn shaka_begins_with_the_third_segment() {
 #[test]
 fn hlsjs_live() {
     live("hlsjs");
+}
+
+/// Seconds from a picture's coming in to its being shown, the median of all that is watched. Chunks are half a second and
+/// players are told to be 1.8 s behind, which dash.js and Shaka Player keep to; hls.js goes by `PART-HOLD-BACK`, three
+/// parts behind the end of what is listed.
+const LOW_LATENCY: &str = "2";
+
+fn low_latency(player: &str) {
+    let feed = FeedSetup::new("studio-low")
+        .line("segment = \"2s\"")
+        .line("latency = \"low\"")
+        .rung("180p", "320x180", "200k");
+    let rungd = Setup::default().feed(feed).start();
+    let _publisher = Ffmpeg::new().publish(&rungd.rtmp_url("studio-low"), rungd.folder());
+    // The manifest lists nothing: it says when each segment is to be had.
+    let second = rungd.url("/live/studio-low/180p/2.m4s");
+    let there = || (http::get(&second).status == 200).then_some(());
+    wait_until(Duration::from_secs(30), "a second segment", there);
+    let url = if player == "hlsjs" { rungd.hls_url("studio-low") } else { rungd.mpd_url("studio-low") };
+    play(&rungd, player, &url, &["--live", "--max-latency", LOW_LATENCY, "--seconds", "20"]);
+}
+
+#[test]
+fn dashjs_low_latency() {
+    low_latency("dashjs");
+}
+
+#[test]
+fn shaka_low_latency() {
+    low_latency("shaka");
+}
+
+#[test]
+fn hlsjs_low_latency() {
+    low_latency("hlsjs");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod av_sync;
 mod browsers;
 mod continuity;
 mod devices;
+mod encoder_cut;
 mod frame_rates;
 mod graceful_stop;
 mod hls;

@@ -4,6 +4,7 @@
 //! - [`rungd`]: starts the daemon on free ports in a folder of its own, and stops it.
 //! - [`publisher`]: ffmpeg and GStreamer as studio encoders; [`timed`]: one that knows when it sent each picture;
 //!   [`raw_rtmp`]: the few RTMP bytes to be impolite with.
+//! - [`relay`]: the line between an encoder and the daemon, which can be cut.
 //! - [`http`]: a viewer's requests; [`mpd`]: what the manifest says; [`boxes`]: what the segments say, read by other
 //!   code than wrote them; [`media_check`]: what ffmpeg makes of them.
 //! - [`browser`]: players in headless Chromium.
@@ -22,6 +23,7 @@ pub mod mpd;
 pub mod process;
 pub mod publisher;
 pub mod raw_rtmp;
+pub mod relay;
 pub mod rungd;
 pub mod sims;
 pub mod timed;
@@ -30,6 +32,7 @@ pub mod wait;
 pub use mpd::Manifest;
 pub use process::Process;
 pub use publisher::{Ffmpeg, Gstreamer};
+pub use relay::Relay;
 pub use rungd::{FeedSetup, Rungd, Setup};
 pub use sims::Simulation;
 pub use wait::{Stopwatch, wait_until};

@@ -1,15 +1,24 @@
 // The three players behind one face:
-// `start(video, url, report)`, `live()`, `latency()`, `rungs()`, `choose(id)`, `audio()`, `toLive()`.
+// `start(video, url, report)`, `live()`, `latency()`, `rungs()`, `choose(id)`, `audio()`, `toLive()`, `wall(video)`.
+// `wall` is the wall time that goes with what is shown, in milliseconds since 1970, as the manifest has it: for DASH
+// `availabilityStartTime` and media time, since players move the start that they reckon with.
 // `report(fatal, sentence)` is told of every error. Buffers are kept short, so that a switch shows soon and without
 // throwing away what is buffered: a replaced buffer would hide a rung that does not join the one before it.
 
 /** Seconds of media that a player may hold ahead. */
 const AHEAD = 6;
 
+async function availabilityStart(url) {
+  const text = await (await fetch(url)).text();
+  return Date.parse(text.match(/availabilityStartTime="([^"]+)"/)?.[1]);
+}
+
 function dashjs() {
   let player = null;
+  let start = null;
   return {
-    start(video, url, report) {
+    async start(video, url, report) {
+      start = await availabilityStart(url);
       player = globalThis.dashjs.MediaPlayer().create();
       player.updateSettings({
         debug: { logLevel: 0 },
@@ -27,6 +36,7 @@ function dashjs() {
       player.initialize(video, url, true);
     },
     live: () => player.isDynamic(),
+    wall: (video) => start + video.currentTime * 1000,
     latency: () => (player.isDynamic() ? player.getCurrentLiveLatency() : null),
     rungs: () => player.getRepresentationsByType('video').map(({ id, width, height, bandwidth }) => ({ id, width, height, bandwidth })),
     choose(id) {
@@ -40,6 +50,7 @@ function dashjs() {
 
 function shaka() {
   let player = null;
+  let start = null;
   const sameAudio = () => {
     const variants = player.getVariantTracks();
     const active = variants.find((variant) => variant.active) ?? variants[0];
@@ -47,6 +58,7 @@ function shaka() {
   };
   return {
     async start(video, url, report) {
+      start = await availabilityStart(url);
       const library = globalThis.shaka;
       library.polyfill.installAll();
       if (!library.Player.isBrowserSupported()) throw new Error('Shaka Player does not support this browser');
@@ -62,6 +74,7 @@ function shaka() {
       });
     },
     live: () => player.isLive(),
+    wall: (video) => start + video.currentTime * 1000,
     latency: () => (player.isLive() ? player.getStats().liveLatency : null),
     rungs: () => sameAudio().map(({ id, width, height, bandwidth }) => ({ id: String(id), width, height, bandwidth })),
     choose(id) {
@@ -88,6 +101,7 @@ function hlsjs() {
       player.attachMedia(video);
     },
     live: () => Boolean(details()?.live),
+    wall: () => player.playingDate?.getTime() ?? null,
     latency: () => (details()?.live ? player.latency : null),
     rungs: () => player.levels.filter((level) => level.height).map((level) => ({
       id: String(player.levels.indexOf(level)), width: level.width, height: level.height, bandwidth: level.bitrate,

@@ -2,6 +2,8 @@
 
 /** Between two looks, in milliseconds; far under the shortest stall that counts. */
 const PERIOD = 50;
+/** A step of the clock that differs from wall time by more than this is a jump, in seconds. */
+const JUMP = 0.3;
 /** The picture as it is compared, in pixels. */
 const GRAB = { width: 160, height: 90 };
 
@@ -17,6 +19,10 @@ export class Monitor {
   frames = 0;
   stalls = [];
   sizes = [];
+  // Seeks that nobody asked for, of more than JUMP, and any step back.
+  jumps = [];
+  // Longest time without a new clock or picture, in milliseconds.
+  longest = { clock: 0, picture: 0 };
   // Media time gone by and media time that should have, in seconds, outside excused times.
   advanced = 0;
   expected = 0;
@@ -63,6 +69,7 @@ export class Monitor {
     this.#open[what] = null;
     if (!open) return;
     const millis = Math.round(performance.now() - open.since);
+    this.longest[what] = Math.max(this.longest[what], millis);
     if (millis > this.#stallLimit) this.stalls.push({ what, atSeconds: Number(open.at.toFixed(2)), millis });
   }
 
@@ -74,7 +81,10 @@ export class Monitor {
       return;
     }
     if (this.#last && !this.#excused) {
-      this.advanced += currentTime - this.#last.currentTime;
+      const step = currentTime - this.#last.currentTime;
+      const jump = step - ((now - this.#last.now) / 1000) * this.#video.playbackRate;
+      if (step < 0 || jump > JUMP) this.jumps.push({ atSeconds: Number(currentTime.toFixed(2)), seconds: Number(step.toFixed(3)) });
+      this.advanced += step;
       // Catching up with live is allowed for; Shaka's rate of 0 while it waits for media is not.
       this.expected += ((now - this.#last.now) / 1000) * (playbackRate || 1);
     }

@@ -37,6 +37,7 @@ globalThis.rungTest = {
       ended: video.ended,
       width: video.videoWidth,
       height: video.videoHeight,
+      behind: ask(() => this.behind()),
       live: ask(() => this.driver.live()),
       latency: ask(() => this.driver.latency()),
       rungs: ask(() => this.driver.rungs()) ?? [],
@@ -46,6 +47,8 @@ globalThis.rungTest = {
       dropped: quality.droppedVideoFrames,
       total: quality.totalVideoFrames,
       stalls: this.monitor.allStalls(),
+      jumps: this.monitor.jumps,
+      longest: this.monitor.longest,
       sizes: this.monitor.sizes,
       advanced: this.monitor.advanced,
       expected: this.monitor.expected,
@@ -54,8 +57,27 @@ globalThis.rungTest = {
     };
   },
 
+  // Seconds from a picture's coming in to its being shown, by this machine's clock.
+  behind() {
+    const wall = this.driver.wall(video);
+    return Number.isFinite(wall) ? (Date.now() - wall) / 1000 : null;
+  },
+
   watch() {
     this.monitor.watch();
+    this.behinds = [];
+    setInterval(() => {
+      const behind = this.state().behind;
+      if (behind !== null) this.behinds.push(behind);
+    }, 500);
+  },
+
+  // How far behind it was since `watch`, in seconds.
+  behindSoFar() {
+    if (this.behinds.length === 0) return null;
+    const sorted = this.behinds.toSorted((a, b) => a - b);
+    const at = (share) => Number(sorted[Math.floor((sorted.length - 1) * share)].toFixed(2));
+    return { least: at(0), median: at(0.5), most: at(1), last: Number(this.behinds.at(-1).toFixed(2)) };
   },
 
   excuse() {

@@ -1,0 +1,158 @@
+// Plays a live feed with every player at once, through whatever befalls it, and says what is wrong with what viewers see.
+
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+
+import { withBrowser } from './lib/chromium.mjs';
+import { check, run, until } from './lib/failure.mjs';
+import { describe, difference, differ, isFlat } from './lib/picture.mjs';
+import { playerNames, withTestPage } from './lib/serve.mjs';
+import { openViewer } from './lib/viewer.mjs';
+
+const USAGE = `usage: node follow.mjs --dash MANIFEST --hls PLAYLIST [options]
+  --players A,B        which ones (all)
+  --stall-limit N      longest stop of clock or picture, in milliseconds (1000)
+  --drift N            how far the distance from live may change, in seconds (0.25)
+  --screenshots PREFIX PNGs of the pictures
+Says "ready" once all play, and then takes lines:
+  still NAME           wait for a picture that stays as it is, the slate
+  moving NAME          wait for what came in by now to be shown; it must move, as far behind live as at first
+  end                  judge all that was seen, and end
+and answers each with NAME and a line of JSON once that is so. Prints one line of JSON. Exit code 0: all well, 1: something
+is wrong, with a sentence; 2: bad usage.`;
+
+/** Longest time to the first frame, and from what comes in to its being shown. */
+const START_DEADLINE = 30_000;
+const SHOWN_DEADLINE = 30_000;
+/** How long a picture is looked at to tell whether it moves, in milliseconds: longer than the last one stands still. */
+const LOOK = 2000;
+
+function parse() {
+  const { values } = parseArgs({
+    options: {
+      dash: { type: 'string' },
+      hls: { type: 'string' },
+      players: { type: 'string', default: playerNames.join(',') },
+      'stall-limit': { type: 'string', default: '1000' },
+      drift: { type: 'string', default: '0.25' },
+      screenshots: { type: 'string' },
+    },
+  });
+  const players = values.players.split(',');
+  for (const player of players) {
+    if (!playerNames.includes(player)) throw new Error(`there is no player ${player}; there are ${playerNames.join(', ')}`);
+  }
+  const [stallLimit, drift] = [Number(values['stall-limit']), Number(values.drift)];
+  if (!(stallLimit > 0 && drift > 0)) throw new Error('--stall-limit and --drift take numbers over 0');
+  return { dash: new URL(values.dash ?? '').href, hls: new URL(values.hls ?? '').href, players, stallLimit, drift, screenshots: values.screenshots };
+}
+
+const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+/** One viewer; what goes wrong says whose it is. */
+class Seat {
+  constructor(player, viewer, options, report) {
+    Object.assign(this, { player, viewer, options, report });
+  }
+
+  async begin() {
+    const { player, viewer, options } = this;
+    const url = player === 'hlsjs' ? options.hls : options.dash;
+    await viewer.call('start', { player, url, stallLimit: options.stallLimit, pictures: true });
+    const started = await viewer.until((state) => state.startupMillis !== null && state.time > 0, START_DEADLINE,
+      (state) => `${player}: nothing played (time ${state.time}, ${state.warnings.join('; ')})`);
+    // A player settles on its distance from live first.
+    await viewer.until((state) => state.time > started.time + 4, 10_000, (state) => `${player} stood still at ${state.time} s`);
+    await viewer.call('watch');
+    this.behind = (await viewer.state()).behind;
+    check(this.behind !== null, `${player} knows no wall time`);
+    this.report.behind = Number(this.behind.toFixed(3));
+  }
+
+  async look() {
+    const before = await this.viewer.call('grab');
+    await pause(LOOK);
+    const after = await this.viewer.call('grab');
+    return { moves: differ(before, after), by: difference(before, after), after, went: after.time > before.time };
+  }
+
+  async shoot(name) {
+    if (this.options.screenshots) await this.viewer.page.screenshot({ path: `${this.options.screenshots}-${name}-${this.player}.png` });
+  }
+
+  async still(name) {
+    let seen;
+    await until(async () => {
+      await this.viewer.state();
+      seen = await this.look();
+      return seen.went && !seen.moves;
+    }, SHOWN_DEADLINE, () => `${this.player}: no slate was seen, the picture moves: ${describe(seen.after)}`);
+    await this.shoot(name);
+    check(!isFlat(seen.after), `${this.player}: the slate is flat: ${describe(seen.after)}`);
+    return { deviation: Number(seen.after.deviation.toFixed(1)) };
+  }
+
+  async moving(name) {
+    const { time, behind } = await this.viewer.state();
+    const shown = time + behind;
+    await this.viewer.until((state) => state.time > shown, SHOWN_DEADLINE, (state) => `${this.player}: at ${state.time} s, and not at ${shown} s`);
+    let seen;
+    await until(async () => {
+      seen = await this.look();
+      return seen.moves;
+    }, 5000, () => `${this.player}: the picture does not move again: ${describe(seen.after)}`);
+    await this.shoot(name);
+    const now = (await this.viewer.state()).behind;
+    check(Math.abs(now - this.behind) <= this.options.drift,
+      `${this.player}: ${now.toFixed(2)} s behind after ${name}, ${this.behind.toFixed(2)} s before`);
+    return { behind: Number(now.toFixed(3)), motion: Number(seen.by.toFixed(2)) };
+  }
+
+  async judge() {
+    const state = await this.viewer.state();
+    Object.assign(this.report, { stalls: state.stalls, jumps: state.jumps, longest: state.longest, warnings: state.warnings, frames: state.total });
+    const stalls = state.stalls.map((stall) => `${stall.what} for ${stall.millis} ms at ${stall.atSeconds} s`);
+    check(stalls.length === 0, `${this.player} stalled: ${stalls.join(', ')}`);
+    check(state.jumps.length === 0, `${this.player} jumped: ${JSON.stringify(state.jumps)}`);
+  }
+}
+
+async function follow(options, report) {
+  await withBrowser(async (browser) => {
+    const seats = [];
+    const everyone = (work) => Promise.all(seats.map(work));
+    const open = async (rest) => {
+      if (rest.length === 0) return converse(seats, everyone);
+      const [player, ...others] = rest;
+      return withTestPage(player, async (origin) => {
+        report[player] = {};
+        const viewer = await openViewer(browser, origin, report[player]);
+        seats.push(new Seat(player, viewer, options, report[player]));
+        return open(others);
+      });
+    };
+    await open(options.players);
+  });
+}
+
+async function converse(seats, everyone) {
+  try {
+    await everyone((seat) => seat.begin());
+    process.stdout.write('ready\n');
+    for await (const line of createInterface({ input: process.stdin })) {
+      const [word, name] = line.trim().split(/\s+/);
+      if (word === 'end') break;
+      check((word === 'still' || word === 'moving') && name, `what is "${line}"?`);
+      const seen = await everyone(async (seat) => [seat.player, await seat[word](name)]);
+      for (const seat of seats) (seat.report.marks ??= {})[name] = Object.fromEntries(seen)[seat.player];
+      process.stdout.write(`${name} ${JSON.stringify(Object.fromEntries(seen))}\n`);
+    }
+    await everyone((seat) => seat.judge());
+  } catch (error) {
+    await everyone((seat) => seat.shoot('failed').catch(() => {}));
+    await everyone((seat) => seat.judge().catch(() => {}));
+    throw error;
+  }
+}
+
+await run(USAGE, parse, follow);
