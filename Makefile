@@ -46,6 +46,7 @@ test-quick: ## The tests that need no media tools: all crates' unit tests, and t
 .PHONY: test-faults
 test-faults: deps-test build ## Kill workers and the daemon at random instants, at length (half an hour); RUNGD_FAULTS_SEED=n repeats a run
 	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test faults -- --nocapture --test-threads=1
+	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test live -- --nocapture encoder_cut
 
 .PHONY: test-latency
 test-latency: deps-test build ## Measure low latency over two minutes; the bounds are the product's
