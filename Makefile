@@ -44,7 +44,7 @@ test-quick: ## The tests that need no media tools: all crates' unit tests, and t
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test layering --test house_rules
 
 .PHONY: test-faults
-test-faults: deps-test build ## Kill workers and the daemon at random instants, at length (half an hour); RUNGD_FAULTS_SEED=n repeats a run
+test-faults: deps-test build ## Kill workers and the daemon at random instants, and let clocks drift, at length (20 minutes)
 	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test faults -- --nocapture --test-threads=1
 	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test live -- --nocapture encoder_cut
 

@@ -321,13 +321,15 @@ impl LiveWindow {
         }
     }
 
-    pub(super) fn find(&self, track: usize, number: SegmentNumber) -> Found {
+    /// Where a segment is to be had. What is not there yet is so soon where it is the next to be written, or no later than
+    /// `due`: the one that is due by the clock, where viewers reckon with that.
+    pub(super) fn find(&self, track: usize, number: SegmentNumber, due: SegmentNumber) -> Found {
         let Some(state) = self.tracks.get(track) else { return Found::Not };
         if let Some(segment) = state.segments.get(&number.0) {
             return Found::Here(segment.clone());
         }
         let next = self.tracks.iter().map(|track| track.newest).max().unwrap_or(0).saturating_add(1);
-        match !self.closed && number.0 > state.newest && number.0 <= next {
+        match !self.closed && number.0 > state.newest && number.0 <= next.max(due.0) {
             true => Found::Soon,
             false => Found::Not,
         }

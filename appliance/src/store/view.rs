@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::{MediaTime, SegmentNumber};
+use media::{MediaTime, SegmentNumber, Timescale};
 use packager::cmaf::Chunk;
 use packager::window::{Latency, LiveEdge, Window, WindowTrack};
 use tokio::sync::watch;
@@ -357,7 +357,19 @@ impl PresentationView {
     }
 
     fn find(&self, track: usize, number: SegmentNumber) -> Found {
-        self.lock().find(track, number)
+        self.lock().find(track, number, self.due())
+    }
+
+    /// The segment that is being written now, if all goes well. In low latency that is what viewers ask for without having
+    /// been told of it; they are not to be sent away while a feed makes up for the time that a daemon or worker was away.
+    fn due(&self) -> SegmentNumber {
+        let record = &self.record;
+        if record.target_latency.is_none() {
+            return SegmentNumber(0);
+        }
+        let age = clock::unix_millis().saturating_sub(record.availability_start_unix_millis);
+        let elapsed = MediaTime::from_duration(Duration::from_millis(age), Timescale::VIDEO);
+        record.cadence.segment_of(record.cadence.frame_at(elapsed))
     }
 
     /// See [`super::Presentation::push`].

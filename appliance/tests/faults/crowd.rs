@@ -6,24 +6,27 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use test_support::mpd::Fetched;
-use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, media_check};
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, http, media_check, wait_until};
 
 use crate::output;
 use crate::viewer::{Viewer, Watched};
 
+const DEADLINE: Duration = Duration::from_secs(40);
 /// How soon an encoder tries again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 pub(crate) const FEEDS: [&str; 4] = ["studio-a", "studio-b", "studio-c", "studio-d"];
 
-/// Feeds of the default segment length that outlive everything.
+/// Feeds of the default segment length that outlive everything, the last of them in low latency.
 pub(crate) fn setup() -> Setup {
     let feed = |name: &&str| {
+        let latency = if *name == FEEDS[3] { "low" } else { "standard" };
         FeedSetup::new(name)
             .line("segment = \"2s\"")
             .line("grace = \"60s\"")
             .line("takeover = \"same-key\"")
             .line("window = \"2m\"")
+            .line(&format!("latency = \"{latency}\""))
     };
     FEEDS.iter().map(feed).fold(Setup::default(), Setup::feed).on_fixed_ports()
 }
@@ -72,11 +75,15 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     /// Publishes to every feed, and watches once there is something to see.
-    pub(crate) fn gather(rungd: &mut Rungd) -> Self {
+    pub(crate) fn gather(rungd: &Rungd) -> Self {
         let encoders = FEEDS.iter().map(|feed| Encoder::new(rungd, feed)).collect();
         let down = Arc::new(AtomicBool::new(false));
         for feed in FEEDS {
-            let _ = rungd.wait_for_segments(feed, 3);
+            let url = rungd.url(&format!("/live/{feed}/180p/index.m3u8"));
+            wait_until(DEADLINE, "three segments", || {
+                let text = http::request("GET", &url, &[]).ok()?.text();
+                (text.matches("#EXTINF").count() >= 3).then_some(())
+            });
         }
         let base = rungd.url("");
         let viewers = FEEDS.iter().map(|feed| Viewer::new(&base, feed, &down)).collect();

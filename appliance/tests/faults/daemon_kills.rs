@@ -30,7 +30,7 @@ fn a_daemon_that_is_killed_goes_on_with_what_was_on_air() {
     let kills = if full() { 20 } else { 4 };
     let mut chance = Chance::new();
     let mut rungd = setup().start();
-    let crowd = Crowd::gather(&mut rungd);
+    let crowd = Crowd::gather(&rungd);
     let mut slowest = Duration::ZERO;
     for _ in 0..kills {
         std::thread::sleep(chance.millis(500..9_000));
@@ -78,7 +78,7 @@ fn a_daemon_that_is_stopped_and_started_goes_on_too() {
     let _alone = alone();
     let mut chance = Chance::new();
     let mut rungd = setup().start();
-    let crowd = Crowd::gather(&mut rungd);
+    let crowd = Crowd::gather(&rungd);
     std::thread::sleep(chance.millis(0..2_000));
     let before: Vec<u64> = crowd.viewers.iter().map(crate::viewer::Viewer::last_listed).collect();
     crowd.down.store(true, Ordering::SeqCst);

@@ -7,6 +7,7 @@
 mod chance;
 mod crowd;
 mod daemon_kills;
+mod drift;
 #[allow(dead_code, reason = "of what must hold of all that comes out, a part is looked at here")]
 #[path = "../live/output.rs"]
 mod output;

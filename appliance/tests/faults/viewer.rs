@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use test_support::mpd::{Fetched, ListedSegment};
 use test_support::{Manifest, Stopwatch, boxes, http};
 
 /// Between two looks at the manifests; players look less often.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The length of segments of the feed in low latency, in milliseconds.
+const LOW_LATENCY_SEGMENT_MILLIS: u64 = 2_000;
 
 /// What a viewer was given.
 #[derive(Debug, Default)]
@@ -196,6 +199,9 @@ impl Loop {
         let Some(body) = self.get(&url) else { return };
         let manifest = Manifest::read(&String::from_utf8_lossy(&body), &url);
         let now = self.since.elapsed().as_millis();
+        if manifest.tracks.iter().all(|track| track.segments.is_empty()) {
+            return self.look_by_clock(&manifest);
+        }
         self.compare(&manifest, now);
         for track in &manifest.tracks {
             let init = self.once(&track.init_url);
@@ -217,6 +223,53 @@ impl Loop {
                 }
             }
             self.look_at_playlist(&track.id);
+        }
+    }
+
+    /// Low latency: DASH players reckon by the clock what there is, HLS players are told.
+    fn look_by_clock(&self, manifest: &Manifest) {
+        let mut listed = manifest.clone();
+        for track in &mut listed.tracks {
+            let url = format!("{}/live/{}/{}/index.m3u8", self.base, self.feed, track.id);
+            let Some(body) = self.get(&url) else { return };
+            let named: Vec<String> = String::from_utf8_lossy(&body)
+                .lines()
+                .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+                .map(|line| resolve(&url, line))
+                .collect();
+            let Some(init) = self.once(&track.init_url) else { return };
+            let init_read = boxes::init(&init);
+            track.timescale = u64::from(init_read.timescale);
+            for url in named {
+                let number = url.rsplit('/').next().and_then(|name| name.strip_suffix(".m4s")).unwrap();
+                let number: u64 = number.parse().unwrap();
+                let known = {
+                    let mut seen = self.seen.lock().unwrap();
+                    let known = seen.tracks.entry(track.id.clone()).or_default();
+                    known.timescale = track.timescale;
+                    known.init.clone_from(&init);
+                    known.segments.get(&number).map(|(listed, _)| listed.clone())
+                };
+                if let Some(known) = known {
+                    track.segments.push(known);
+                    continue;
+                }
+                let Some(body) = self.once(&url) else { return };
+                let segment = boxes::segment(&init_read, &body);
+                let (start, duration) = (segment.start(), segment.end() - segment.start());
+                let segment = ListedSegment { number, start, duration, url };
+                track.segments.push(segment.clone());
+                let mut seen = self.seen.lock().unwrap();
+                let known = seen.tracks.entry(track.id.clone()).or_default();
+                known.segments.insert(number, (segment, body));
+            }
+        }
+        self.compare(&listed, self.since.elapsed().as_millis());
+        let start = manifest.availability_start.as_deref().map(unix_millis).unwrap_or_default();
+        let due = now_unix_millis().saturating_sub(start) / LOW_LATENCY_SEGMENT_MILLIS;
+        for track in manifest.tracks.iter().filter(|_| due > 0) {
+            let url = track.init_url.replace("init.mp4", &format!("{due}.m4s"));
+            let _ = self.once(&url);
         }
     }
 
@@ -284,6 +337,28 @@ impl Loop {
         self.seen.lock().unwrap().fetched.insert(url.to_owned(), body.clone());
         Some(body)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a viewer reckons by the clock what there is")]
+fn now_unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+/// Of a time as manifests write it: `2026-11-21T03:15:00.123Z`.
+fn unix_millis(rfc3339: &str) -> u64 {
+    let number = |range: std::ops::Range<usize>| rfc3339[range].parse::<u64>().unwrap();
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    // Days since March of the year 0, in which leap days are last (Howard Hinnant, chrono-compatible date algorithms).
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let seconds = days * 86_400 + number(11..13) * 3600 + number(14..16) * 60 + number(17..19);
+    seconds * 1000 + number(20..23)
+}
+
+#[test]
+fn times_are_read() {
+    assert_eq!(unix_millis("2026-11-21T03:15:00.123Z"), 1_795_230_900_123);
 }
 
 /// A reference in a playlist, as far as ours go (RFC 3986, 5.3).

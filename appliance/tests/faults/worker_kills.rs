@@ -56,8 +56,8 @@ fn workers_that_are_killed_cost_nobody_more_than_a_segments_wait() {
     // most twice in a minute: every 7.8 s, one feed after the other, is every 31 s for each.
     let (kills, every) = if full() { (100, 7_800) } else { (8, 4_000) };
     let mut chance = Chance::new();
-    let mut rungd = setup().start();
-    let crowd = Crowd::gather(&mut rungd);
+    let rungd = setup().start();
+    let crowd = Crowd::gather(&rungd);
     for round in 0..kills {
         // Somewhere within its turn, so that the instant has nothing to do with segments or the last one's.
         let wait = chance.millis(0..every / 2);
@@ -89,8 +89,8 @@ fn workers_that_are_killed_cost_nobody_more_than_a_segments_wait() {
 fn a_worker_that_hangs_is_ended_and_replaced() {
     let _alone = alone();
     let mut chance = Chance::new();
-    let mut rungd = setup().start();
-    let crowd = Crowd::gather(&mut rungd);
+    let rungd = setup().start();
+    let crowd = Crowd::gather(&rungd);
     std::thread::sleep(chance.millis(0..2_000));
     let before = strike(&rungd, FEEDS[0], Signal::SIGSTOP);
     wait_for_recovery(&rungd, &crowd, 0, before);

@@ -69,3 +69,28 @@ fn the_programme_ends_when_nobody_comes_back() {
     assert!(ended.fewest_segments() >= before.fewest_segments() + 2, "the slate is part of it");
     output::check(&rungd, &ended);
 }
+
+/// It looks like a PNG, which is all that the configuration can tell.
+#[test]
+fn a_slate_that_cannot_be_decoded_is_a_warning_and_the_built_in_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("slate.png");
+    std::fs::write(&picture, b"\x89PNG\r\n\x1a\nthe rest of it is no picture at all").unwrap();
+    let feed = enduring("studio-p").line(&format!("slate = \"{}\"", picture.display()));
+    let mut rungd = Setup::default().feed(feed).start();
+    let mut publisher = Ffmpeg::new()
+        .picture("color=black:size=320x180:rate=15")
+        .publish(&rungd.rtmp_url("studio-p"), rungd.folder());
+    let before = rungd.wait_for_segments("studio-p", 2);
+    let problem = rungd.feed("studio-p")["problem"].as_str().unwrap_or_default().to_owned();
+    assert!(problem.contains("the built-in card takes its place"), "{problem}");
+    assert_eq!(rungd.metric("rungd_feed_source_warnings_total", &["rule=\"worker\""]), Some(1.0));
+    publisher.terminate(DEADLINE);
+    let after = wait_for_more(&rungd, "studio-p", &before, 5);
+    let tracks = output::check(&rungd, &after);
+    let video = &tracks["180p"];
+    let file = test_support::media_check::save(video, rungd.folder(), "slate");
+    let last = test_support::media_check::brightness(video, &file).last().map(|(_, level)| *level).unwrap();
+    // The card is dark with light lettering; the picture before it was black.
+    assert!(last > 2, "the last picture has a brightness of {last}");
+}

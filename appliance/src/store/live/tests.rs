@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock;
 
+/// Viewers ask for what is listed, and for the next.
+const NOT_BY_CLOCK: SegmentNumber = SegmentNumber(0);
+
 const TWO_SECONDS: i64 = 180_000;
 const WAIT: Duration = Duration::from_millis(400);
 
@@ -56,7 +59,7 @@ fn a_segment_is_listed_once_it_is_whole_on_every_track() {
     let mut live = window(2, 60);
     live.push(0, SegmentNumber(1), chunk(b"x"));
     assert!(numbers(&live, 0).is_empty());
-    assert!(matches!(live.find(0, SegmentNumber(1)), Found::Here(_)));
+    assert!(matches!(live.find(0, SegmentNumber(1), NOT_BY_CLOCK), Found::Here(_)));
     assert!(!whole(&mut live, 0, 1).listed);
     assert!(!whole(&mut live, 0, 2).listed);
     assert!(whole(&mut live, 1, 1).listed);
@@ -74,11 +77,14 @@ fn memory_is_bounded_by_the_window_and_its_grace() {
     assert_eq!(numbers(&live, 0), [96, 97, 98, 99, 100]);
     assert_eq!(numbers(&live, 1), [96, 97, 98, 99, 100]);
     assert_eq!(live.bytes(), 2 * 8 * 1000);
-    assert!(matches!(live.find(1, SegmentNumber(93)), Found::Here(_)));
-    assert!(matches!(live.find(1, SegmentNumber(92)), Found::Not));
-    assert!(matches!(live.find(1, SegmentNumber(101)), Found::Soon));
-    assert!(matches!(live.find(1, SegmentNumber(102)), Found::Not));
-    assert!(matches!(live.find(2, SegmentNumber(100)), Found::Not));
+    assert!(matches!(live.find(1, SegmentNumber(93), NOT_BY_CLOCK), Found::Here(_)));
+    assert!(matches!(live.find(1, SegmentNumber(92), NOT_BY_CLOCK), Found::Not));
+    assert!(matches!(live.find(1, SegmentNumber(101), NOT_BY_CLOCK), Found::Soon));
+    assert!(matches!(live.find(1, SegmentNumber(102), NOT_BY_CLOCK), Found::Not));
+    assert!(matches!(live.find(1, SegmentNumber(104), SegmentNumber(104)), Found::Soon), "by the clock");
+    assert!(matches!(live.find(1, SegmentNumber(105), SegmentNumber(104)), Found::Not));
+    assert!(matches!(live.find(1, SegmentNumber(92), SegmentNumber(104)), Found::Not));
+    assert!(matches!(live.find(2, SegmentNumber(100), NOT_BY_CLOCK), Found::Not));
 }
 
 #[test]
@@ -115,8 +121,8 @@ fn the_end_drops_what_is_not_whole() {
     live.close(77);
     assert!(live.ended());
     assert_eq!((numbers(&live, 0), live.bytes(), live.published_unix_millis()), (vec![1], 1000, 77));
-    assert!(matches!(live.find(0, SegmentNumber(2)), Found::Not));
-    assert!(matches!(live.find(0, SegmentNumber(3)), Found::Not));
+    assert!(matches!(live.find(0, SegmentNumber(2), NOT_BY_CLOCK), Found::Not));
+    assert!(matches!(live.find(0, SegmentNumber(3), NOT_BY_CLOCK), Found::Not));
     assert!(live.push(0, SegmentNumber(2), chunk(b"x")).late);
 }
 
@@ -125,13 +131,15 @@ fn an_open_segment_can_be_begun_anew_and_a_whole_one_cannot() {
     let mut live = window(1, 60);
     whole(&mut live, 0, 1);
     live.push(0, SegmentNumber(2), chunk(b"of the first worker"));
-    let Found::Here(first) = live.find(0, SegmentNumber(2)) else { panic!("it is being written") };
+    let Found::Here(first) = live.find(0, SegmentNumber(2), NOT_BY_CLOCK) else {
+        panic!("it is being written")
+    };
     assert!(live.restart(0, SegmentNumber(2)));
     assert!(!live.restart(0, SegmentNumber(2)), "nothing of it is left");
     assert!(!live.restart(0, SegmentNumber(1)), "it is whole");
     assert!(!live.restart(7, SegmentNumber(1)), "there is no such track");
     assert_eq!(live.bytes(), 1000);
-    assert!(matches!(live.find(0, SegmentNumber(2)), Found::Soon), "it will come");
+    assert!(matches!(live.find(0, SegmentNumber(2), NOT_BY_CLOCK), Found::Soon), "it will come");
     assert!(first.complete().is_none());
     assert!(!live.push(0, SegmentNumber(2), chunk(b"of the second worker")).late);
     assert!(live.complete(0, SegmentNumber(2), times(2), clock::both()).listed);
@@ -147,7 +155,10 @@ fn a_number_waits_for_the_archive_and_only_so_long() {
     assert_eq!(live.next_advance(), None);
     assert!(!whole_at(&mut live, 1, 1, start).listed);
     assert_eq!(live.next_advance(), Some(start + WAIT));
-    assert!(matches!(live.find(0, SegmentNumber(1)), Found::Here(_)), "whoever knows its name gets it");
+    assert!(
+        matches!(live.find(0, SegmentNumber(1), NOT_BY_CLOCK), Found::Here(_)),
+        "whoever knows its name gets it"
+    );
     assert!(!live.advance(at(399)).listed);
     // The archive has it in time.
     let change = live.kept(SegmentNumber(1), at(399));
@@ -188,7 +199,7 @@ fn the_list_reaches_back_into_the_archive_but_not_past_what_it_has_not() {
     }
     assert_eq!(live.range(), Some((SegmentNumber(51), SegmentNumber(150))));
     assert_eq!((live.listed(0).len(), live.segments(), live.bytes()), (100, 8, 8000));
-    assert!(matches!(live.find(0, SegmentNumber(142)), Found::Not), "it is the archive's");
+    assert!(matches!(live.find(0, SegmentNumber(142), NOT_BY_CLOCK), Found::Not), "it is the archive's");
     // The archive misses one number: it is listed while it is in memory, and then ends the list.
     whole(&mut live, 0, 151);
     let late = Now { instant: clock::now() + WAIT, unix_millis: 0 };
@@ -199,7 +210,10 @@ fn the_list_reaches_back_into_the_archive_but_not_past_what_it_has_not() {
     assert_eq!(live.range(), Some((SegmentNumber(56), SegmentNumber(155))));
     kept(&mut live, 156);
     assert_eq!(live.range(), Some((SegmentNumber(152), SegmentNumber(156))));
-    assert!(matches!(live.find(0, SegmentNumber(151)), Found::Here(_)), "a manifest named it a moment ago");
+    assert!(
+        matches!(live.find(0, SegmentNumber(151), NOT_BY_CLOCK), Found::Here(_)),
+        "a manifest named it a moment ago"
+    );
     assert!(live.is_unprotected() || live.next_advance().is_none());
     for number in 157..=170 {
         kept(&mut live, number);
@@ -223,8 +237,8 @@ fn what_an_earlier_run_left_is_gone_on_with() {
     live.take_up(vec![past(41..=60), past(41..=60)]);
     assert_eq!(live.range(), Some((SegmentNumber(41), SegmentNumber(60))));
     assert!(live.push(0, SegmentNumber(60), chunk(b"x")).late);
-    assert!(matches!(live.find(0, SegmentNumber(60)), Found::Not), "it is the archive's");
-    assert!(matches!(live.find(1, SegmentNumber(61)), Found::Soon));
+    assert!(matches!(live.find(0, SegmentNumber(60), NOT_BY_CLOCK), Found::Not), "it is the archive's");
+    assert!(matches!(live.find(1, SegmentNumber(61), NOT_BY_CLOCK), Found::Soon));
     for track in 0..2 {
         whole(&mut live, track, 61);
     }
@@ -305,7 +319,7 @@ proptest! {
             for track in 0..2 {
                 prop_assert_eq!(&numbers(&live, track), &expected);
                 for number in &expected {
-                    let here = matches!(live.find(track, SegmentNumber(*number)),
+                    let here = matches!(live.find(track, SegmentNumber(*number), NOT_BY_CLOCK),
                         Found::Here(segment) if segment.complete().is_some());
                     prop_assert!(here || kept.contains(number), "{number} of track {track} is nowhere");
                 }
