@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use test_support::{Rungd, wait_until};
+use test_support::{Rungd, Stopwatch, wait_until};
 
 use crate::chance::Chance;
 use crate::crowd::{Crowd, FEEDS, setup};
@@ -52,22 +52,24 @@ fn lateness(crowd: &Crowd) -> Vec<(&'static str, u64, u128)> {
 #[test]
 fn workers_that_are_killed_cost_nobody_more_than_a_segments_wait() {
     let _alone = alone();
-    // Three deaths of one feed's workers within a minute are held to be its source's doing, so each feed is struck at
-    // most twice in a minute: every 7.8 s, one feed after the other, is every 31 s for each.
-    let (kills, every) = if full() { (100, 7_800) } else { (8, 4_000) };
+    // Three deaths of one feed's workers within a minute are held to be its source's doing, so no feed is struck thrice
+    // in a minute: eight turns are 65.6 s, less what an instant may vary by. In the short form each is struck twice.
+    let (kills, every) = if full() { (100, 8_200) } else { (8, 4_000) };
     let mut chance = Chance::new();
     let rungd = setup().start();
     let crowd = Crowd::gather(&rungd);
+    let since = Stopwatch::start();
     for round in 0..kills {
         // Somewhere within its turn, so that the instant has nothing to do with segments or the last one's.
-        let wait = chance.millis(0..every / 2);
-        std::thread::sleep(wait);
+        let turn = Duration::from_millis(every) * u32::try_from(round).unwrap();
+        let instant = turn + chance.millis(0..3_500);
+        std::thread::sleep(instant.saturating_sub(since.elapsed()));
         let struck = round % FEEDS.len();
         let before = strike(&rungd, FEEDS[struck], Signal::SIGKILL);
         wait_for_recovery(&rungd, &crowd, struck, before);
-        let rest = Duration::from_millis(every).saturating_sub(wait);
-        std::thread::sleep(rest.saturating_sub(Duration::from_millis(500)));
     }
+    // The last one's segments are listed by then.
+    std::thread::sleep(Duration::from_millis(every));
     let deaths = rungd.metric("rungd_worker_ends_total", &["reason=\"signalled\""]).unwrap_or(0.0);
     let all = lateness(&crowd);
     let worst = all.iter().map(|(_, _, millis)| *millis).max().unwrap_or(0);
