@@ -196,7 +196,8 @@ async fn a_worker_that_cannot_be_started_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_in_the_queue_is_bounded_in_bytes() {
-    let stage = Stage::new("exec /bin/sleep 600", "finish_timeout = \"30s\"\nhang_timeout = \"30s\"");
+    // The first programme must not end meanwhile, or the second one's media is taken for ever.
+    let stage = Stage::new("exec /bin/sleep 600", "start_timeout = \"120s\"\nfinish_timeout = \"120s\"");
     let first = stage.admit("10.0.0.1:1").unwrap();
     begin(&first).await;
     stage.until("a worker", |status| status.worker.is_some()).await;
