@@ -172,7 +172,7 @@ impl Compressed {
                     }
                 }
                 Action::Keep(track, package) => self.keep(track, package),
-                Action::Warn { text, .. } => panic!("the operator is warned: {text}"),
+                Action::Warn { text, .. } | Action::Rule { text, .. } => panic!("a rule is broken: {text}"),
                 Action::Dismiss(_, why) => panic!("the source is sent away: {why}"),
                 Action::Restart(..) | Action::Quarantine(_) => panic!("a worker died"),
                 Action::Note(_) | Action::Close => {}
