@@ -202,7 +202,8 @@ async fn what_waits_in_the_queue_is_bounded_in_bytes() {
     begin(&first).await;
     stage.until("a worker", |status| status.worker.is_some()).await;
     drop(first);
-    // The second waits, and its media with it.
+    // From here on nobody joins it any more: the second waits, and its media with it.
+    stage.until("the first programme's end", |status| status.state == FeedState::Ending).await;
     let second = stage.admit("10.0.0.1:2").unwrap();
     let mut sent = 0;
     while tokio::time::timeout(Duration::from_millis(200), second.send(picture(0, 8 * 1024 * 1024)))
@@ -210,6 +211,7 @@ async fn what_waits_in_the_queue_is_bounded_in_bytes() {
         .is_ok()
     {
         sent += 1;
+        assert!(sent <= 64, "it is not bounded");
     }
     assert_eq!(sent, 4, "of 8 MiB each");
 }

@@ -222,12 +222,17 @@ impl Archive {
             }
             queue.waiting += 1;
         }
-        queue.retention_due |= matches!(job, Job::Begin { .. });
+        let begins = matches!(job, Job::Begin { .. });
+        queue.retention_due |= begins;
         // Threads that have stopped have closed all lanes.
         let Some(lane) = queue.lanes.get_mut(key) else { return };
         lane.jobs.push_back((clock::now(), job));
         self.shared.show(&queue);
-        self.shared.call(&queue);
+        match begins {
+            // One of the threads alone keeps house, and it must hear of this.
+            true => self.shared.changed.notify_all(),
+            false => self.shared.call(&queue),
+        }
     }
 
     pub(super) fn health(&self) -> ArchiveHealth {

@@ -296,7 +296,8 @@ impl PresentationView {
         let waiting = async {
             loop {
                 progress.mark_unchanged();
-                let found = match self.find(track, number) {
+                // Playlists say which parts come, so nobody counts them by the clock: only the next one is waited for.
+                let found = match self.lock().find(track, number, SegmentNumber(0)) {
                     Found::Here(segment) => match segment.chunk(index) {
                         ChunkFound::Here(chunk) => {
                             return Some((segment, chunk.offset..chunk.offset.saturating_add(chunk.bytes)));

@@ -140,13 +140,17 @@ async fn a_part_answers_once_it_is_written_and_parts_are_the_segment() {
     assert_eq!(whole.body, [here.body, hinted.body].concat());
     let cut = server.request("GET", &path("2.1.m4s"), &[("Range", "bytes=2-5")]).await;
     assert_eq!((cut.status, cut.body.as_slice()), (206, &bytes_of(0, 2, 1)[2..6]));
-    // What will not be, or not soon, is told at once.
-    let since = Stopwatch::start();
-    for none in ["1.2.m4s", "2.2.m4s", "3.2.m4s", "4.1.m4s", "5.0.m4s", "3.4294967295.m4s"] {
-        assert_eq!(server.get(&path(none)).await.status, 404, "{none}");
+    // What will not be, or not soon, is told at once: nobody is kept waiting, however busy other tests keep the machine.
+    let mut quickest = DEADLINE;
+    for _ in 0..5 {
+        let since = Stopwatch::start();
+        for none in ["1.2.m4s", "2.2.m4s", "3.2.m4s", "4.1.m4s", "5.0.m4s", "3.4294967295.m4s"] {
+            assert_eq!(server.get(&path(none)).await.status, 404, "{none}");
+        }
+        assert_eq!(server.get(&format!("/replay/studio-a/{ID}/360p/9.0.m4s")).await.status, 404);
+        quickest = quickest.min(since.elapsed());
     }
-    assert_eq!(server.get(&format!("/replay/studio-a/{ID}/360p/9.0.m4s")).await.status, 404);
-    assert!(since.elapsed() < Duration::from_secs(1));
+    assert!(quickest < Duration::from_secs(1), "{quickest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -225,5 +225,10 @@ fn ffmpeg_reads_both_manifests() {
         http::get(&rungd.mpd_url("read")).text().contains("type=\"static\"").then_some(())
     });
     let errors = media_check::decode_errors(&rungd.mpd_url("read"));
-    assert!(errors.is_empty(), "{errors}");
+    // It asks for a segment past the end, which is answered by 204. That has no Content-Length (RFC 9110, 15.3.5), and
+    // ffmpeg remarks on a connection that stays open without one.
+    let past_end = "Stream ends prematurely at 0, should be 18446744073709551615";
+    let errors: Vec<&str> =
+        errors.lines().filter(|line| !line.is_empty() && !line.ends_with(past_end)).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use hwtests::conformance::stream::{independent, natural, write};
-use hwtests::conformance::{Codec, Encode, Failure, Job, decode_all, encode_all};
+use hwtests::conformance::{Codec, Encode, Failure, Job, decode_all, encode_all, known_failure};
 use hwtests::natural_clip;
 use hwtests::pictures::{key_frames, psnr, stream_fact};
 
@@ -97,6 +97,11 @@ fn a_new_bit_rate_is_there_within_a_second() {
     on_each("a_new_bit_rate_is_there_within_a_second", |engine| {
         let pictures = natural(SIZE.0, SIZE.1, 125);
         for codec in engine.encodes() {
+            let check = format!("a_new_bit_rate_is_there_within_a_second, {codec:?}");
+            if let Some(reason) = known_failure(&engine.name(), &check) {
+                println!("{check} is known to fail on {}: {reason}", engine.name());
+                continue;
+            }
             let mut encoder = engine.encoder(job(codec, 300_000))?;
             let mut seconds = [0; 5];
             let mut taken = 0;

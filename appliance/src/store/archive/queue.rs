@@ -74,6 +74,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Whether all is done that can be done now: what failed waits for its next try.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        self.lanes.values().all(|lane| lane.busy_since.is_none() && !lane.is_ready(now))
+    }
+}
+
+impl Queue {
     pub(super) fn health(&self, now: Instant) -> ArchiveHealth {
         let full = self.full.then(|| format!("archive: more than {MAX_WAITING} segments are waiting"));
         let problem = self.lanes.values().find_map(|lane| lane.problem.clone());

@@ -22,6 +22,8 @@ use media::SegmentNumber;
 /// Between two tries of a job that failed. Short against the window, long against a disk that is in trouble.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Between two looks whether all that came before a beginning is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Between two looks at what is too old or too much.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 
@@ -85,7 +87,9 @@ impl Writer {
             }
             let mut wake = now + RETENTION_EVERY;
             if let Some(keeper) = &mut housekeeping {
-                if std::mem::take(&mut queue.retention_due) || now >= keeper.retention_at {
+                let due = queue.retention_due && queue.is_quiet(now);
+                if due || now >= keeper.retention_at {
+                    queue.retention_due = false;
                     drop(queue);
                     let more = self.retain(&keeper.retention);
                     keeper.retention_at = now + if more { Duration::ZERO } else { RETENTION_EVERY };
@@ -100,6 +104,9 @@ impl Writer {
                     continue;
                 }
                 wake = keeper.retention_at;
+                if queue.retention_due {
+                    wake = wake.min(now + LOOK_AGAIN);
+                }
             }
             let retries = queue.lanes.values().filter_map(|lane| lane.retry_at).chain(queue.stopping);
             let wake = retries.min().map_or(wake, |retry| retry.min(wake));
