@@ -32,7 +32,8 @@ export function showDetail(feed, servers, now) {
       ['Encoder', publisher.encoder],
       ['Transport', publisher.tls === undefined ? null : publisher.tls ? 'RTMPS (TLS)' : 'RTMP, not encrypted', publisher.tls === false ? 'warn' : null],
       ['Since', sinceText(publisher.since_unix_millis, now)],
-      ['Worker', feed.worker ? [feed.worker.build, feed.worker.device, feed.worker.pid ? `pid ${feed.worker.pid}` : null].filter(Boolean).join(', ') : null],
+      ['Device', feed.worker ? feed.worker.device : null],
+      ['Worker', feed.worker ? [feed.worker.build, feed.worker.pid ? `pid ${feed.worker.pid}` : null].filter(Boolean).join(', ') : null],
     ]);
   }
   showSource(feed);

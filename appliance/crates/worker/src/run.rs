@@ -161,8 +161,7 @@ fn start(id: DeviceId) -> Result<Started, RunError> {
     let (outbox, outbox_out) = mpsc::sync_channel(link::OUTBOX_MESSAGES);
     let outbox = Outbox(outbox);
 
-    let on = if id.engine() == EngineKind::Software { String::new() } else { format!(", on {id}") };
-    let build = format!("rungd-worker {}, {}{on}", env!("CARGO_PKG_VERSION"), Device::open().name());
+    let build = format!("rungd-worker {}, {}", env!("CARGO_PKG_VERSION"), Device::open().name());
     // The queue is empty and its receiver alive: neither waits nor fails.
     let _ = outbox.send(FromWorker::Hello { version: VERSION, build }, Bytes::new());
 
