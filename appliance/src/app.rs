@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::runtime::RuntimeFileError;
-use crate::config::{Config, RuntimeFile};
+use crate::config::{AdminToken, Config, RuntimeFile};
 use crate::devices::{self, Devices};
 use crate::feed::{self, Feeds};
 use crate::ingest;
@@ -157,6 +157,8 @@ impl Daemon {
         let publishers = ingest::Listeners::bind(&config.ingest).await.map_err(AppError::Ingest)?;
         let viewers = serve::bind(&config.http.listen, https).await.map_err(AppError::Http)?;
 
+        let runtime_file = |source| AppError::RuntimeFile { state_dir: config.state_dir.clone(), source };
+        let token = AdminToken::draw().map_err(runtime_file)?;
         let runtime = RuntimeFile {
             pid: std::process::id(),
             started_unix_millis: clock::unix_millis(),
@@ -199,6 +201,16 @@ impl Daemon {
                 let feeds = feeds.clone();
                 move || feeds.snapshot()
             }),
+            control: serve::Control {
+                token: token.clone(),
+                end: Arc::new({
+                    let feeds = feeds.clone();
+                    move |feed| {
+                        let feeds = feeds.clone();
+                        Box::pin(async move { feeds.end(&feed).await })
+                    }
+                }),
+            },
             readiness: Arc::new({
                 let store = store.clone();
                 move || readiness(*told_to_stop.borrow(), &store)
@@ -212,9 +224,8 @@ impl Daemon {
         let http =
             tokio::spawn(serve::run(viewers, serve::router(state), limits, serve_metrics, http_stopping));
 
-        runtime
-            .write(&config.state_dir)
-            .map_err(|source| AppError::RuntimeFile { state_dir: config.state_dir.clone(), source })?;
+        token.write(&config.state_dir).map_err(runtime_file)?;
+        runtime.write(&config.state_dir).map_err(runtime_file)?;
         info!(pid = runtime.pid, feeds = config.feeds.len(), "rungd is ready");
         Ok(Self {
             config,
@@ -279,8 +290,10 @@ impl Daemon {
             warn!(after = ?STOP_WARNING, "stopping takes long; waiting for what is left to be written");
             orderly.await;
         }
-        if let Err(fault) = RuntimeFile::remove(&self.config.state_dir) {
-            warn!(error = %chain(&fault), "the state file stays behind");
+        let removed =
+            [AdminToken::remove(&self.config.state_dir), RuntimeFile::remove(&self.config.state_dir)];
+        for fault in removed.into_iter().filter_map(Result::err) {
+            warn!(error = %chain(&fault), "a state file stays behind");
         }
         info!("stopped");
     }

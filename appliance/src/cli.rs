@@ -8,6 +8,7 @@
 
 mod check;
 mod devices;
+mod end;
 mod keys;
 mod status;
 
@@ -25,6 +26,7 @@ use crate::config::{Config, ConfigFaults};
 use crate::telemetry::{self, TelemetryError};
 
 pub use devices::DevicesError;
+pub use end::EndError;
 pub use status::StatusError;
 
 /// The command line.
@@ -54,6 +56,8 @@ enum Command {
     Devices(devices::DevicesArguments),
     /// Measure how fast the devices are, and keep the result
     Calibrate(devices::CalibrateArguments),
+    /// End the programme of a feed: its manifest turns static, its encoder is sent away
+    End(end::Arguments),
     /// Make a stream key for an encoder, and the line that lets it in
     Keys(keys::Arguments),
 }
@@ -87,6 +91,9 @@ pub enum CliError {
     /// Devices could not be measured.
     #[error(transparent)]
     Devices(#[from] DevicesError),
+    /// A programme was not ended.
+    #[error("cannot end the programme")]
+    End(#[from] EndError),
     /// A stream key is refused.
     #[error("no usable stream key")]
     Key(#[from] StreamKeyError),
@@ -107,6 +114,7 @@ impl CliError {
             | Self::Serve(_)
             | Self::Status(_)
             | Self::Devices(_)
+            | Self::End(_)
             | Self::Stream(_) => 1,
         })
     }
@@ -123,6 +131,7 @@ pub fn run() -> Result<(), CliError> {
         Command::Status(arguments) => status::run(&arguments),
         Command::Devices(arguments) => devices::list(&arguments),
         Command::Calibrate(arguments) => devices::calibrate(&arguments),
+        Command::End(arguments) => end::run(&arguments),
         Command::Keys(arguments) => keys::run(arguments),
     }
 }

@@ -28,7 +28,7 @@ pub use fault::{ConfigFaults, Fault};
 pub use key::{KeyHash, StreamKey};
 pub use media::Latency;
 pub use rules::{InputRule, RuleAction, RuleActions};
-pub use runtime::RuntimeFile;
+pub use runtime::{AdminToken, RuntimeFile};
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]

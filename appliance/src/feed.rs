@@ -17,7 +17,7 @@ pub mod task;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,6 +27,9 @@ use crate::config;
 use crate::feed::status::{FeedStatus, PublisherStatus};
 
 pub use admission::{Claim, Feed, Publisher, Queued, Refusal};
+
+/// How long an operator who ends a programme waits for it: longer than a worker needs to put out what is left.
+const END_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// All feeds.
 #[derive(Debug, Clone)]
@@ -48,6 +51,19 @@ struct Entry {
     feed: Arc<Feed>,
     task: JoinHandle<()>,
     removed: watch::Sender<bool>,
+}
+
+/// What became of an operator's wish to end a programme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// There is no such feed.
+    NoFeed,
+    /// Nothing is on air.
+    Idle,
+    /// It has ended. With its presentation's id, if anybody could have seen it.
+    Ended(Option<String>),
+    /// It is ending: what is left is still being put out.
+    Ending,
 }
 
 impl Feeds {
@@ -124,6 +140,23 @@ impl Feeds {
     pub fn snapshot(&self) -> Vec<FeedStatus> {
         let feeds = self.shared.feeds.read().unwrap_or_else(PoisonError::into_inner);
         feeds.values().map(|entry| entry.feed.status.load().as_ref().clone()).collect()
+    }
+
+    /// Ends the programme of a feed, as its operator wants it: its publishers are sent away, what is left is put out, and its
+    /// manifest turns static. Gives up waiting for that after a while.
+    pub async fn end(&self, name: &str) -> End {
+        let feed = {
+            let feeds = self.shared.feeds.read().unwrap_or_else(PoisonError::into_inner);
+            feeds.get(name).map(|entry| entry.feed.clone())
+        };
+        let Some(feed) = feed else { return End::NoFeed };
+        let Some(ended) = feed.ask_to_end() else { return End::Idle };
+        match tokio::time::timeout(END_TIMEOUT, ended).await {
+            Ok(Ok(presentation)) => End::Ended(presentation),
+            // It ended by itself meanwhile.
+            Ok(Err(_)) => End::Idle,
+            Err(_) => End::Ending,
+        }
     }
 
     /// Ends every publish, and waits until what is left is put out and the presentations are closed.

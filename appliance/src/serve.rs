@@ -7,6 +7,7 @@
 //! | `/live/{feed}/{presentation}/{rung}/init.mp4`, `{number}.m4s` | the same, cached for ever: what manifests name |
 //! | `…/{number}.{part}.m4s` | a chunk of a segment near the live edge, counted from zero |
 //! | `/replay/{feed}/{presentation}/…` | recordings |
+//! | `POST /api/v1/feeds/{feed}/end` | ends a programme; for who has the token of [`Control`] |
 //! | `/time`, `/metrics`, `/healthz`, `/readyz`, `/api/v1/feeds`, `/api/v1/devices`, `/api/v1/presentations` | operation |
 //! | `/`, `/assets/…` | the operator's page |
 //!
@@ -30,7 +31,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
+use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use tracing::warn;
 
@@ -39,7 +41,9 @@ pub use self::listener::{Limits, Listeners, ServeError, bind, run};
 pub use self::metrics::Metrics;
 
 use self::media::MediaState;
+use crate::config::AdminToken;
 use crate::devices::Devices;
+use crate::feed::End;
 use crate::feed::status::FeedStatus;
 use crate::store::Store;
 
@@ -67,6 +71,8 @@ pub struct ServeState {
     pub feeds: Arc<dyn Fn() -> Vec<FeedStatus> + Send + Sync>,
     /// What feeds are transcoded on.
     pub devices: Devices,
+    /// What operators may change.
+    pub control: Control,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// What `/readyz` says.
@@ -77,6 +83,15 @@ pub struct ServeState {
     pub max_waiting: usize,
     /// What serving counts.
     pub metrics: Metrics,
+}
+
+/// What operators may change, by a token that only they can read: viewers ask at the same addresses.
+#[derive(Clone)]
+pub struct Control {
+    /// What they have to show.
+    pub token: AdminToken,
+    /// Ends the programme of a feed.
+    pub end: Arc<dyn Fn(String) -> BoxFuture<'static, End> + Send + Sync>,
 }
 
 /// Everything that is served.
@@ -106,6 +121,7 @@ pub fn router(state: ServeState) -> Router {
         .route("/api/v1/feeds", get(api::feeds))
         .route("/api/v1/feeds/{name}", get(api::feed))
         .route("/api/v1/devices", get(api::devices))
+        .route("/api/v1/feeds/{name}/end", post(api::end))
         .route("/api/v1/presentations", get(api::presentations))
         .route("/api", any(api::nothing))
         .route("/api/{*path}", any(api::nothing))

@@ -126,11 +126,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
     let answer = runtime.block_on(async {
-        match tokio::time::timeout(TIMEOUT, ask(&authority)).await {
+        match tokio::time::timeout(TIMEOUT, ask(&authority, Request::get(FEEDS_PATH))).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(StatusError::Timeout { address: authority.clone() }),
         }
-    })?;
+    });
+    let (status, answer) = answer?;
+    if status != StatusCode::OK {
+        return Err(StatusError::Refused { address: authority, status }.into());
+    }
     let content = |source| StatusError::Content { address: authority.clone(), source };
     let text = if arguments.json {
         let answer: Value = serde_json::from_slice(&answer).map_err(content)?;
@@ -144,7 +148,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     io::stdout().write_all(text.as_bytes()).map_err(CliError::Stream)
 }
 
-fn running(state_dir: &Path) -> Result<RuntimeFile, StatusError> {
+pub(super) fn running(state_dir: &Path) -> Result<RuntimeFile, StatusError> {
     RuntimeFile::read(state_dir).map_err(|error| match error {
         RuntimeFileError::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
             StatusError::NotRunning { path }
@@ -154,7 +158,7 @@ fn running(state_dir: &Path) -> Result<RuntimeFile, StatusError> {
 }
 
 /// The first address of a daemon, as this machine reaches it.
-fn reachable(daemon: &RuntimeFile) -> Result<SocketAddr, StatusError> {
+pub(super) fn reachable(daemon: &RuntimeFile) -> Result<SocketAddr, StatusError> {
     let Some(mut address) = daemon.http.first().copied() else {
         return Err(StatusError::Url { url: String::new() });
     };
@@ -183,7 +187,11 @@ fn authority_of(url: &str) -> Result<String, StatusError> {
     }
 }
 
-async fn ask(authority: &str) -> Result<Bytes, StatusError> {
+/// The answer to one request.
+pub(super) async fn ask(
+    authority: &str,
+    request: hyper::http::request::Builder,
+) -> Result<(StatusCode, Bytes), StatusError> {
     let address = || authority.to_owned();
     let stream = TcpStream::connect(authority)
         .await
@@ -193,18 +201,13 @@ async fn ask(authority: &str) -> Result<Bytes, StatusError> {
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
     // What the connection has to say comes out of the answer as well; this only keeps it going.
     let connection = tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = Uri::from_static(FEEDS_PATH);
-    let host = header::HeaderValue::from_str(authority).map_err(|_| StatusError::Url { url: address() })?;
-    request.headers_mut().insert(header::HOST, host);
+    let request = request.header(header::HOST, authority).body(Empty::<Bytes>::new());
+    let request = request.map_err(|_| StatusError::Url { url: address() })?;
     let response = sender.send_request(request).await.map_err(http)?;
     let status = response.status();
-    if status != StatusCode::OK {
-        return Err(StatusError::Refused { address: address(), status });
-    }
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
     connection.abort();
-    body.map(http_body_util::Collected::to_bytes)
+    body.map(|body| (status, body.to_bytes()))
         .map_err(|source| StatusError::Body { address: address(), source })
 }
 

@@ -1,8 +1,10 @@
-//! `rungd.json` in the state folder: where the running daemon can be reached, for `rungd status`.
+//! What a running daemon leaves in the state folder for other commands: `rungd.json`, where it can be reached, for
+//! `rungd status`; and `rungd.token`, for those that change something.
 
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,9 @@ pub enum RuntimeFileError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The system gives no random numbers.
+    #[error("cannot draw a token")]
+    Random(#[source] io::Error),
     /// It could not be removed.
     #[error("cannot remove {}", path.display())]
     Remove {
@@ -64,6 +69,100 @@ pub enum RuntimeFileError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Name of the token's file in the state folder.
+pub const TOKEN_FILE_NAME: &str = "rungd.token";
+/// Bytes of a token: 160 bits, as of a stream key; nobody guesses them.
+const TOKEN_BYTES: usize = 20;
+
+/// What the API wants to be told by who changes something: a secret that is drawn at each start, and that only the user
+/// whom the daemon runs as can read. Whoever can read it could as well stop the daemon.
+#[derive(Clone)]
+pub struct AdminToken(String);
+
+impl std::fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminToken")
+    }
+}
+
+impl AdminToken {
+    /// A new one.
+    ///
+    /// # Errors
+    /// Where the system gives no random numbers.
+    pub fn draw() -> Result<Self, RuntimeFileError> {
+        let mut bytes = [0u8; TOKEN_BYTES];
+        getrandom::fill(&mut bytes).map_err(|source| RuntimeFileError::Random(io::Error::from(source)))?;
+        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// Writes it into `state_dir`, for its owner alone.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn write(&self, state_dir: &Path) -> Result<(), RuntimeFileError> {
+        let path = state_dir.join(TOKEN_FILE_NAME);
+        let beside = state_dir.join(format!("{TOKEN_FILE_NAME}.{}.new", std::process::id()));
+        let put = || -> io::Result<()> {
+            // A file of a process of this number that died would keep its own mode.
+            if let Err(error) = fs::remove_file(&beside)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(error);
+            }
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+            file.write_all(self.0.as_bytes())?;
+            file.write_all(b"\n")?;
+            fs::rename(&beside, &path)
+        };
+        put().map_err(|source| {
+            // Best effort: what matters is the first error.
+            let _ignored = fs::remove_file(&beside);
+            RuntimeFileError::Write { path: path.clone(), source }
+        })
+    }
+
+    /// Reads the running daemon's.
+    ///
+    /// # Errors
+    /// Where there is none, or it is not for this user.
+    pub fn read(state_dir: &Path) -> Result<Self, RuntimeFileError> {
+        let path = state_dir.join(TOKEN_FILE_NAME);
+        let text = fs::read_to_string(&path).map_err(|source| RuntimeFileError::Read { path, source })?;
+        Ok(Self(text.trim().to_owned()))
+    }
+
+    /// Removes it from `state_dir`; none there is fine.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn remove(state_dir: &Path) -> Result<(), RuntimeFileError> {
+        remove(state_dir.join(TOKEN_FILE_NAME))
+    }
+
+    /// The value of an `Authorization` header with it (RFC 6750, 2.1).
+    #[must_use]
+    pub fn authorization(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
+    /// Whether this is the value of an `Authorization` header with it; takes as long whatever it is.
+    #[must_use]
+    pub fn matches(&self, authorization: &[u8]) -> bool {
+        use subtle::ConstantTimeEq;
+        self.authorization().as_bytes().ct_eq(authorization).into()
+    }
+}
+
+fn remove(path: PathBuf) -> Result<(), RuntimeFileError> {
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(RuntimeFileError::Remove { path, source })
+        }
+        _ => Ok(()),
+    }
 }
 
 impl RuntimeFile {
@@ -107,19 +206,37 @@ impl RuntimeFile {
     /// # Errors
     /// Where the disk refuses.
     pub fn remove(state_dir: &Path) -> Result<(), RuntimeFileError> {
-        let path = state_dir.join(FILE_NAME);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(RuntimeFileError::Remove { path, source })
-            }
-            _ => Ok(()),
-        }
+        remove(state_dir.join(FILE_NAME))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn a_token_is_its_owners_and_another_at_each_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = AdminToken::draw().unwrap();
+        for _ in 0..2 {
+            token.write(folder.path()).unwrap();
+        }
+        let path = folder.path().join(TOKEN_FILE_NAME);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let read = AdminToken::read(folder.path()).unwrap();
+        assert!(token.matches(read.authorization().as_bytes()));
+        assert_eq!(token.0.len(), 2 * TOKEN_BYTES);
+        assert!(!format!("{token:?}").contains(&token.0));
+        for other in [b"".as_slice(), b"Bearer ", &read.0.as_bytes()[1..], b"Bearer 0"] {
+            assert!(!token.matches(other));
+        }
+        assert!(!token.matches(AdminToken::draw().unwrap().authorization().as_bytes()));
+        AdminToken::remove(folder.path()).unwrap();
+        AdminToken::remove(folder.path()).unwrap();
+        assert!(AdminToken::read(folder.path()).is_err());
+    }
 
     #[test]
     fn what_is_written_is_read_and_can_be_removed_twice() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::presentation::{Role, SourceId};
 use super::source::Input;
@@ -20,6 +20,9 @@ const INPUT_QUEUE_KIB: u32 = 32 * 1024;
 /// How long a feed that kills its workers takes no publisher: long enough for somebody to look, short enough that a
 /// cured encoder is not kept out for long.
 const QUARANTINE: Duration = Duration::from_secs(60);
+
+/// Operators who may ask for an end at once. They are answered within milliseconds.
+const END_REQUESTS: usize = 8;
 
 /// Why a publish is refused. The text goes to the encoder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +75,12 @@ pub struct Feed {
     pub status: ArcSwap<FeedStatus>,
     admitted: Mutex<Admitted>,
     joined: Notify,
+    /// Where the programme that is there hears its operator; none where there is no programme.
+    operator: Mutex<Option<mpsc::Sender<EndRequest>>>,
 }
+
+/// An operator who wants the programme ended; told its presentation's id once it has, if it had begun.
+pub(super) type EndRequest = oneshot::Sender<Option<String>>;
 
 /// Who publishes to a feed: at most one with each role.
 #[derive(Debug, Default)]
@@ -132,11 +140,31 @@ impl Feed {
             status: ArcSwap::from_pointee(task::idle_status(config)),
             admitted: Mutex::default(),
             joined: Notify::new(),
+            operator: Mutex::default(),
         }
     }
 
     fn admitted(&self) -> MutexGuard<'_, Admitted> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A programme is there, and hears its operator from here on.
+    pub(super) fn hear_operator(&self) -> mpsc::Receiver<EndRequest> {
+        let (operator, hears) = mpsc::channel(END_REQUESTS);
+        *self.operator.lock().unwrap_or_else(PoisonError::into_inner) = Some(operator);
+        hears
+    }
+
+    /// The programme is over.
+    pub(super) fn forget_operator(&self) {
+        *self.operator.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Asks the programme to end; none where there is none, or where too many ask.
+    pub(super) fn ask_to_end(&self) -> Option<oneshot::Receiver<Option<String>>> {
+        let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (request, answer) = oneshot::channel();
+        operator.try_send(request).ok().map(|()| answer)
     }
 
     /// The publisher that waits, as soon as there is one that has not gone again. Cancel safe.

@@ -1,22 +1,21 @@
 //! The task of one feed: waits for a publisher, runs its presentation, and does what the state machine asks for.
 
+mod recording;
 mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use packager::segmenter::Packaged;
-use packager::track::{TrackMedia, TrackSpec};
-use packager::window::WindowTrackKind;
 use tokio::io::AsyncReadExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 use worker_protocol::ToWorker;
 
 use crate::clock;
 use crate::config;
 use crate::devices::{Devices, Share};
+use crate::feed::admission::EndRequest;
 use crate::feed::presentation::{Action, Opening, Presentation, SourceId};
 use crate::feed::publishers::Publishers;
 use crate::feed::resume::{self, Pace};
@@ -24,7 +23,7 @@ use crate::feed::source::Input;
 use crate::feed::status::{FeedState, FeedStatus, WorkerStatus};
 use crate::feed::{Feed, Publisher, metrics};
 use crate::pace;
-use crate::store::{self, NewPresentation, NewTrack, Store};
+use crate::store::{self, NewPresentation, Store};
 use crate::supervisor::{self, Worker, WorkerEvent};
 use crate::telemetry::chain;
 
@@ -32,6 +31,9 @@ use crate::telemetry::chain;
 const TICK: Duration = Duration::from_millis(100);
 /// How many ticks between two published states.
 const TICKS_PER_STATUS: u32 = 5;
+
+/// Longest time from a presentation's end to its manifest's.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Largest picture for the slate; the configuration refuses larger ones when it is read.
 const MAX_SLATE_BYTES: u64 = 16 * 1000 * 1000;
@@ -159,6 +161,8 @@ impl Task {
             worker_build: String::new(),
             recording: None,
             pace: Pace::default(),
+            operator: self.feed.hear_operator(),
+            end_requests: Vec::new(),
             failure: None,
             shedding: false,
             closed: false,
@@ -202,6 +206,9 @@ struct Programme {
     shedding: bool,
     /// How fast time is filled that no daemon ran in.
     pace: Pace,
+    operator: mpsc::Receiver<EndRequest>,
+    /// Who waits for the end.
+    end_requests: Vec<EndRequest>,
     /// Nothing more of the source is taken.
     ending: bool,
     /// The next daemon is to go on with it.
@@ -224,6 +231,12 @@ impl Programme {
             tokio::select! {
                 (id, input) = self.publishers.next(held_back) => self.input(id, input),
                 publisher = self.feed.next_publisher(), if joinable => self.join(publisher),
+                Some(request) = self.operator.recv() => {
+                    self.end_requests.push(request);
+                    if !self.ending {
+                        self.end("the operator ended the programme");
+                    }
+                }
                 event = next_event(&mut self.worker) => self.worker_event(event),
                 _ = ticks.tick() => {
                     if let Some(worker) = &mut self.worker {
@@ -335,7 +348,7 @@ impl Programme {
                 Action::Begin(opening) => self.begin(opening),
                 Action::Keep(track, package) => {
                     if let Some(recording) = &self.recording {
-                        keep(recording, track, package);
+                        recording::keep(recording, track, package);
                     }
                 }
                 Action::Rule { rule, action, text } => {
@@ -426,7 +439,7 @@ impl Programme {
 
     fn begin(&mut self, opening: Opening) {
         let id = store::presentation_id(opening.availability_start_unix_millis);
-        let tracks: Result<Vec<_>, _> = opening.tracks.iter().map(new_track).collect();
+        let tracks: Result<Vec<_>, _> = opening.tracks.iter().map(recording::new_track).collect();
         let begun = tracks.map_err(|fault| fault.to_string()).and_then(|tracks| {
             let new = NewPresentation {
                 feed: self.config.name.clone(),
@@ -467,9 +480,12 @@ impl Programme {
 
     fn close(mut self) {
         self.worker = None;
+        self.feed.forget_operator();
+        let mut ended = None;
         match self.recording.take() {
             Some(recording) if self.suspending => recording.suspend(),
             Some(recording) => {
+                ended = Some(recording.view().progress());
                 recording.end(clock::unix_millis());
                 info!(feed = self.config.name, presentation = self.id, "presentation ends");
             }
@@ -484,6 +500,9 @@ impl Programme {
         };
         self.parts.metrics.show(&self.feed.status.load(), &status);
         self.feed.status.store(Arc::new(status));
+        self.end_requests.extend(std::iter::from_fn(|| self.operator.try_recv().ok()));
+        let archived = self.parts.store.archive_health().is_some();
+        tokio::spawn(answer(self.end_requests, self.id, ended, archived));
     }
 
     fn publish_status(&mut self) {
@@ -523,6 +542,27 @@ fn load(job: &worker_protocol::Job) -> u64 {
     job.rungs.iter().map(|rung| rung.rung.samples_per_second(grid)).fold(0, u64::saturating_add)
 }
 
+/// Tells who wanted the end of a presentation that its manifests are static, the replay's too, or will be as soon as the
+/// disk lets them.
+async fn answer(
+    requests: Vec<EndRequest>,
+    id: Option<String>,
+    ended: Option<watch::Receiver<store::Progress>>,
+    archived: bool,
+) {
+    if requests.is_empty() {
+        return;
+    }
+    if let Some(mut progress) = ended {
+        let over = |progress: &store::Progress| progress.ended && (progress.settled || !archived);
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, progress.wait_for(over)).await;
+    }
+    for request in requests {
+        // Who asked may have gone.
+        let _ = request.send(id.clone());
+    }
+}
+
 /// The operator's picture, as it is now. One that cannot be read does not keep a feed from the air.
 async fn read_slate(config: &config::Feed) -> Bytes {
     let Some(path) = &config.slate else { return Bytes::new() };
@@ -548,38 +588,5 @@ async fn next_event(worker: &mut Option<Worker>) -> WorkerEvent {
             None => std::future::pending().await,
         },
         None => std::future::pending().await,
-    }
-}
-
-fn keep(recording: &store::Presentation, track: usize, package: Packaged) {
-    match package {
-        Packaged::Chunk { segment, chunk } => recording.push(track, segment, chunk),
-        Packaged::SegmentEnd { segment, start, duration } => {
-            recording.complete(track, segment, start, duration)
-        }
-    }
-}
-
-fn new_track(
-    track: &crate::feed::presentation::OpeningTrack,
-) -> Result<NewTrack, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(NewTrack {
-        name: track.name.clone(),
-        kind: window_kind(&track.spec),
-        codecs: track.spec.codecs_string()?,
-        timescale: track.spec.timescale,
-        init: packager::cmaf::init_segment(&track.spec)?,
-        nominal_bit_rate: track.nominal_bit_rate,
-    })
-}
-
-fn window_kind(spec: &TrackSpec) -> WindowTrackKind {
-    match &spec.media {
-        TrackMedia::Video { size, frame_rate, .. } => {
-            WindowTrackKind::Video { size: *size, frame_rate: *frame_rate }
-        }
-        TrackMedia::Audio(params) => {
-            WindowTrackKind::Audio { sample_rate: params.sample_rate, channels: params.channels }
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use packager::wall_clock::rfc3339;
 use prometheus::{Encoder, TextEncoder};
@@ -14,6 +14,8 @@ use tracing::Level;
 use worker_protocol::{DeviceId, Inventory};
 
 use super::ServeState;
+use crate::config::runtime::TOKEN_FILE_NAME;
+use crate::feed::End;
 use crate::store::FeedName;
 use crate::{clock, log_limited};
 
@@ -94,6 +96,43 @@ pub(super) async fn devices(State(state): State<ServeState>) -> Response {
             inventory: Inventory::clone(&inventory),
         })),
         None => fault(StatusCode::SERVICE_UNAVAILABLE, "devices are being looked for; ask again".to_owned()),
+    }
+}
+
+/// What `POST /api/v1/feeds/{name}/end` did.
+#[derive(Debug, Serialize)]
+struct EndedBody {
+    feed: String,
+    /// Its id; none where it had not begun.
+    presentation: Option<String>,
+    /// Whether its manifest is static by now.
+    ended: bool,
+}
+
+/// `POST /api/v1/feeds/{name}/end`. Only who shows the token may: a browser adds it to no request that another site makes,
+/// so nobody can be tricked into this.
+pub(super) async fn end(
+    State(state): State<ServeState>,
+    name: Result<Path<String>, PathRejection>,
+    fields: HeaderMap,
+) -> Response {
+    let shown = fields.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+    if !state.control.token.matches(shown) {
+        let why = format!("this takes the token in {TOKEN_FILE_NAME} of the state folder; see \"rungd end\"");
+        let mut response = fault(StatusCode::UNAUTHORIZED, why);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return response;
+    }
+    let name = name.ok().and_then(|Path(name)| FeedName::new(&name).ok());
+    let Some(name) = name else {
+        return fault(StatusCode::NOT_FOUND, "there is no feed of that name".to_owned());
+    };
+    let body = |presentation, ended| Json(EndedBody { feed: name.to_string(), presentation, ended });
+    match (state.control.end)(name.to_string()).await {
+        End::NoFeed => fault(StatusCode::NOT_FOUND, format!("there is no feed {name}")),
+        End::Idle => fault(StatusCode::CONFLICT, format!("nothing of feed {name} is on air")),
+        End::Ended(presentation) => fresh(body(presentation, true)),
+        End::Ending => fresh((StatusCode::ACCEPTED, body(None, false))),
     }
 }
 

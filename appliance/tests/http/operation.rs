@@ -100,3 +100,37 @@ async fn the_page_comes_out_of_the_binary() {
         server.request("GET", "/assets/vendor/dashjs/dash.all.min.js", &[("If-None-Match", etag)]).await;
     assert_eq!((again.status, again.body.len()), (304, 0));
 }
+
+#[tokio::test]
+async fn programmes_are_ended_by_who_has_the_token_and_nobody_else() {
+    let server = Server::start().await;
+    let path = "/api/v1/feeds/studio-a/end";
+    let token = server.token.authorization();
+    for fields in [
+        vec![],
+        vec![("Authorization", "Bearer 0000")],
+        vec![("Authorization", token.trim_start_matches("Bearer "))],
+        vec![("Cookie", token.as_str())],
+    ] {
+        let answer = server.request("POST", path, &fields).await;
+        assert_eq!(answer.status, 401, "{fields:?}");
+        assert_eq!(answer.field("www-authenticate"), Some("Bearer"));
+    }
+    // Another site's script may not even ask whether it may.
+    let preflight = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
+    let answer = server.request("OPTIONS", path, &preflight).await;
+    assert_eq!(answer.field("access-control-allow-origin"), None);
+    let shown = [("Authorization", token.as_str())];
+    assert_eq!(server.request("GET", path, &shown).await.status, 405);
+    let answer = server.request("POST", path, &shown).await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.text().contains(r#""presentation":"20261121T031500.000Z","ended":true"#),
+        "{}",
+        answer.text()
+    );
+    for (feed, status) in [("studio-i", 409), ("nobody", 404), ("..%2f", 404)] {
+        let answer = server.request("POST", &format!("/api/v1/feeds/{feed}/end"), &shown).await;
+        assert_eq!(answer.status, status, "{feed}: {}", answer.text());
+    }
+}

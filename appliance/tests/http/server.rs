@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use appliance::config;
+use appliance::config::{self, AdminToken};
 use appliance::devices::Devices;
+use appliance::feed::End;
 use appliance::feed::status::{FeedState, FeedStatus};
-use appliance::serve::{self, Check, Limits, Readiness, ServeState};
+use appliance::serve::{self, Check, Control, Limits, Readiness, ServeState};
 use appliance::store::Store;
 use prometheus::Registry;
 use rustls::ServerConfig;
@@ -26,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) address: SocketAddr,
+    pub(crate) token: AdminToken,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) folder: TempDir,
     pub(crate) stop: watch::Sender<bool>,
@@ -53,10 +55,12 @@ impl Server {
         let store = Store::open(&archive, folder.path(), &registry).unwrap();
         let ready = Arc::new(AtomicBool::new(true));
         let metrics = serve::Metrics::register(&registry).unwrap();
+        let control = control();
         let state = ServeState {
             store: store.clone(),
             devices: Devices::known(Inventory::default()),
             feeds: Arc::new(|| vec![feed("studio-a")]),
+            control: control.clone(),
             registry: registry.clone(),
             readiness: Arc::new({
                 let ready = ready.clone();
@@ -75,7 +79,7 @@ impl Server {
         let address = listeners.addresses()[0];
         let (stop, stopping) = watch::channel(false);
         let running = tokio::spawn(serve::run(listeners, serve::router(state), limits, metrics, stopping));
-        Self { store, registry, address, ready, folder, stop, running }
+        Self { store, registry, address, token: control.token, ready, folder, stop, running }
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
@@ -92,6 +96,22 @@ impl Server {
         let mut bytes = Vec::new();
         tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
         Answer::parse(&bytes)
+    }
+}
+
+/// Where studio-a is on air, studio-i is not, and nothing else is there.
+fn control() -> Control {
+    Control {
+        token: AdminToken::draw().unwrap(),
+        end: Arc::new(|feed| {
+            Box::pin(async move {
+                match feed.as_str() {
+                    "studio-a" => End::Ended(Some("20261121T031500.000Z".to_owned())),
+                    "studio-i" => End::Idle,
+                    _ => End::NoFeed,
+                }
+            })
+        }),
     }
 }
 

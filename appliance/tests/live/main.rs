@@ -6,6 +6,7 @@
 
 mod audio_layouts;
 mod av_sync;
+mod backup;
 mod browsers;
 mod continuity;
 mod devices;
@@ -18,6 +19,7 @@ mod http_serving;
 mod ladder_output;
 mod low_latency;
 mod metrics_and_api;
+mod operator_end;
 mod output;
 mod picture_formats;
 mod publish_codecs;

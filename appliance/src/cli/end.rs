@@ -1,0 +1,88 @@
+//! `rungd end`: ends the programme of a feed.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::{Request, StatusCode, header};
+use serde::Deserialize;
+
+use super::CliError;
+use super::status::{self, StatusError};
+use crate::config::AdminToken;
+use crate::config::file::{self, DEFAULT_PATH};
+use crate::config::runtime::RuntimeFileError;
+
+/// Longest time for the whole request: the daemon puts out what is left first.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The feed whose programme is to end
+    #[arg(value_name = "FEED")]
+    feed: String,
+    /// The configuration that the appliance runs with, which says where its state is
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// Why a programme was not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum EndError {
+    /// The running daemon could not be asked.
+    #[error(transparent)]
+    Ask(#[from] StatusError),
+    /// The daemon's token cannot be read.
+    #[error("only the user whom rungd runs as, and root, may end a programme")]
+    Token(#[source] RuntimeFileError),
+    /// The daemon says no.
+    #[error("rungd says: {0}")]
+    Refused(String),
+    /// The feed's name could not stand in a request.
+    #[error("\"{0}\" cannot be the name of a feed")]
+    Name(String),
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    presentation: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    let feed = &arguments.feed;
+    if crate::store::FeedName::new(feed).is_err() {
+        return Err(EndError::Name(feed.clone()).into());
+    }
+    let state_dir = file::state_dir(&arguments.config)?;
+    let daemon = status::running(&state_dir)?;
+    let token = AdminToken::read(&state_dir).map_err(EndError::Token)?;
+    let authority = status::reachable(&daemon)?.to_string();
+    let request = Request::post(format!("/api/v1/feeds/{feed}/end"))
+        .header(header::AUTHORIZATION, token.authorization());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+    let (status, body) = runtime.block_on(async {
+        match tokio::time::timeout(TIMEOUT, status::ask(&authority, request)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(StatusError::Timeout { address: authority.clone() }),
+        }
+    })?;
+    let content = |source| StatusError::Content { address: authority.clone(), source };
+    let answer: Answer = serde_json::from_slice(&body).map_err(content)?;
+    let text = match (status, answer.presentation) {
+        (StatusCode::OK, Some(id)) => {
+            format!("the programme of {feed} has ended: /replay/{feed}/{id}/manifest.mpd\n")
+        }
+        (StatusCode::OK, None) => format!("the programme of {feed} has ended before anybody could see it\n"),
+        (StatusCode::ACCEPTED, _) => format!("the programme of {feed} is ending\n"),
+        _ => {
+            let why = answer.error.unwrap_or_else(|| status.to_string());
+            return Err(EndError::Refused(why).into());
+        }
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(CliError::Stream)
+}

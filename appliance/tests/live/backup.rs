@@ -1,0 +1,106 @@
+//! A backup encoder stands in for a primary within a second, and gives back by policy.
+
+use std::time::Duration;
+
+use appliance::config::KeyHash;
+use nix::sys::signal::Signal;
+use test_support::{FeedSetup, Ffmpeg, Manifest, Process, Rungd, Setup, Stopwatch, wait_until};
+
+use crate::output;
+
+const DEADLINE: Duration = Duration::from_secs(40);
+/// From the primary's last picture to the backup's first, as the issue has it; and what it takes to see that from outside.
+const TAKEOVER: Duration = Duration::from_secs(1);
+const LOOKING: Duration = Duration::from_millis(600);
+const BACKUP_KEY: &str = "secret-of-the-backup-0123456789";
+
+fn setup(policy: &str) -> Setup {
+    let hash = KeyHash::of(BACKUP_KEY.as_bytes());
+    let feed = FeedSetup::new("studio-b")
+        .line("grace = \"30s\"")
+        .line("takeover = \"same-key\"")
+        .line(&format!("backup_keys = [\"{hash}\"]"))
+        .line(&format!("backup_return = \"{policy}\""));
+    Setup::default().feed(feed)
+}
+
+/// The two pictures differ, so that it can be told whose is seen.
+fn primary(rungd: &Rungd) -> Process {
+    Ffmpeg::new()
+        .picture("color=black:size=320x180:rate=15")
+        .publish(&rungd.rtmp_url("studio-b"), rungd.folder())
+}
+
+fn backup(rungd: &Rungd) -> Process {
+    let url = format!("rtmp://{}/live/{BACKUP_KEY}", rungd.rtmp);
+    // Another size and rate, as of a spare.
+    Ffmpeg::new().picture("color=white:size=426x240:rate=25").publish(&url, rungd.folder())
+}
+
+/// Who is on air, by its address.
+fn on_air(rungd: &Rungd) -> String {
+    rungd.feed("studio-b")["publisher"]["address"].as_str().unwrap_or_default().to_owned()
+}
+
+fn wait_for_more(rungd: &Rungd, more: usize) -> Manifest {
+    let before = Manifest::fetch(&rungd.mpd_url("studio-b")).unwrap().fewest_segments();
+    wait_until(DEADLINE, "the programme to go on", || {
+        Manifest::fetch(&rungd.mpd_url("studio-b")).filter(|now| now.fewest_segments() >= before + more)
+    })
+}
+
+#[test]
+fn the_backup_takes_over_within_a_second_and_gives_back() {
+    for (policy, gives_back) in [("at-once", true), ("when-backup-ends", false)] {
+        let mut rungd = setup(policy).start();
+        let mut first = primary(&rungd);
+        let before = rungd.wait_for_segments("studio-b", 2);
+        let first_address = on_air(&rungd);
+        let mut spare = backup(&rungd);
+        // It is admitted beside the primary, and not on air.
+        wait_until(DEADLINE, "the backup to be there", || rungd.log().contains("role=Backup").then_some(()));
+        let _ = wait_for_more(&rungd, 2);
+        assert_eq!(on_air(&rungd), first_address, "{policy}");
+
+        // Silent without a word, as when its network goes; its socket stays open.
+        first.signal(Signal::SIGSTOP);
+        let since = Stopwatch::start();
+        wait_until(DEADLINE, "the backup to be on air", || {
+            let now = on_air(&rungd);
+            (!now.is_empty() && now != first_address).then_some(())
+        });
+        let took = since.elapsed();
+        println!("{policy}: the backup was seen on air after {took:?}");
+        assert!(took <= TAKEOVER + LOOKING, "{policy}: it took over after {took:?}");
+        let backup_address = on_air(&rungd);
+        let _ = wait_for_more(&rungd, 3);
+        first.signal(Signal::SIGKILL);
+        let _ = first.wait(DEADLINE);
+
+        let mut second = primary(&rungd);
+        let _ = wait_for_more(&rungd, 6);
+        assert!(second.is_running() && spare.is_running(), "{policy}: {}", rungd.log());
+        assert_eq!(on_air(&rungd) != backup_address, gives_back, "{policy}");
+        if !gives_back {
+            spare.signal(Signal::SIGKILL);
+            wait_until(DEADLINE, "the primary to be on air again", || {
+                let now = on_air(&rungd);
+                (!now.is_empty() && now != backup_address).then_some(())
+            });
+            let _ = wait_for_more(&rungd, 3);
+        }
+        let after = Manifest::fetch(&rungd.mpd_url("studio-b")).unwrap();
+        assert_eq!(before.availability_start, after.availability_start, "{policy}");
+        let tracks = output::check(&rungd, &after);
+
+        // What was seen: black, white and black again, and no slate in between: the stand-in comes before the slate does.
+        let video = &tracks["180p"];
+        let file = test_support::media_check::save(video, rungd.folder(), "seen");
+        let seen = test_support::media_check::brightness(video, &file);
+        let mut scenes: Vec<u8> = seen.iter().map(|(_, level)| u8::from(*level > 128)).collect();
+        scenes.dedup();
+        assert_eq!(scenes, [0, 1, 0], "{policy}: {seen:?}");
+        let grey = seen.iter().filter(|(_, level)| (40..=215).contains(level)).count();
+        assert!(grey <= 2, "{policy}: {grey} pictures are neither");
+    }
+}
