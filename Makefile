@@ -37,7 +37,7 @@ demo: deps-demo $(if $(filter sim-%,$(DEVICE)),sims) ## Build, start the applian
 
 .PHONY: test
 test: deps-test lint build sims ## Everything that must pass before a change is merged
-	cargo test $(CARGO_FLAGS) --workspace
+	@CARGO_FLAGS='$(CARGO_FLAGS)' bash appliance/scripts/test.sh
 
 .PHONY: test-quick
 test-quick: ## The tests that need no media tools: all crates' unit tests, and the house rules
