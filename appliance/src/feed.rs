@@ -130,6 +130,11 @@ impl Feeds {
         feed.admit(now, role, who)
     }
 
+    /// Whether every publish is being ended, because the daemon stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.shared.stopping.borrow()
+    }
+
     /// Where feeds run, and their publishers should.
     pub(crate) fn media(&self) -> &tokio::runtime::Handle {
         &self.shared.parts.media

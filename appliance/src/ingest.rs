@@ -9,6 +9,7 @@ pub mod refusals;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tracing::{debug, info, warn};
 use crate::clock;
 use crate::config;
 use crate::feed::Feeds;
+use crate::ingest::connection::Who;
 use crate::ingest::metrics::Metrics;
 use crate::ingest::refusals::Refusals;
 use crate::telemetry::{LogLimit, RateLimited};
@@ -48,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Mutex<Refusals>,
     pub(crate) noise: Mutex<RateLimited<&'static str>>,
+    /// How many connections there were: the next one's number.
+    sessions: AtomicU64,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -127,6 +131,7 @@ pub async fn run(
     let shared = Arc::new(Shared {
         refusals: Mutex::new(Refusals::new(config.refusals_per_minute)),
         noise: Mutex::new(RateLimited::new(LogLimit::BURST, LogLimit::PERIOD)),
+        sessions: AtomicU64::new(1),
         config,
         feeds,
         metrics,
@@ -177,26 +182,29 @@ async fn accept(
             }
             continue;
         };
-        tokio::spawn(serve_one(socket, peer, tls.clone(), shared.clone(), permit));
+        let session = shared.sessions.fetch_add(1, Ordering::Relaxed);
+        let who = Who { peer, session };
+        tokio::spawn(serve_one(socket, who, tls.clone(), shared.clone(), permit));
     }
 }
 
 async fn serve_one(
     socket: TcpStream,
-    peer: SocketAddr,
+    who: Who,
     tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     _permit: tokio::sync::OwnedSemaphorePermit,
 ) {
     let _ = socket.set_nodelay(true);
-    let end = connection::drive(socket, peer, tls, shared.clone()).await;
+    let end = connection::drive(socket, who, tls, shared.clone()).await;
+    let Who { peer, session } = who;
     shared.metrics.ends.with_label_values(&[end.label()]).inc();
     match end.is_expected() {
-        true => debug!(%peer, reason = %end, "connection closed"),
+        true => debug!(session, %peer, reason = %end, "connection closed"),
         // Anybody can make these happen, so they are told at a bounded pace.
         false => {
             if let Some(suppressed) = shared.admit_line(end.label()) {
-                info!(%peer, reason = %end, suppressed, "connection closed");
+                info!(session, %peer, reason = %end, suppressed, "connection closed");
             }
         }
     }

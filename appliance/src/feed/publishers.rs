@@ -48,10 +48,8 @@ impl Publishers {
     }
 
     /// Sends one away, with a sentence for the encoder.
-    pub(super) fn dismiss(&mut self, id: SourceId, why: &str) {
-        if let Some(publisher) = self.remove(id) {
-            tell(&publisher, why);
-        }
+    pub(super) fn dismiss(&mut self, id: SourceId, why: &str) -> Option<Publisher> {
+        self.remove(id).inspect(|publisher| tell(publisher, why))
     }
 
     /// Sends them all away.

@@ -50,6 +50,8 @@ pub struct FeedStatus {
 pub struct PublisherStatus {
     /// Remote address and port.
     pub address: String,
+    /// The connection's number, by which the log's lines name it; they begin anew with the daemon.
+    pub session: u64,
     /// Whether over TLS.
     pub tls: bool,
     /// What the encoder calls itself (`flashVer`), cut to 64 printable characters.

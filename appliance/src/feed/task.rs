@@ -262,7 +262,8 @@ impl Programme {
     fn join(&mut self, publisher: Publisher) {
         self.parts.metrics.publish(&self.config.name);
         let (peer, encoder) = (&publisher.who.address, &publisher.who.encoder);
-        info!(feed = self.config.name, peer, encoder, role = ?publisher.role, "publish begins");
+        let session = publisher.who.session;
+        info!(feed = self.config.name, session, peer, encoder, role = ?publisher.role, "publish begins");
         self.presentation.source_joined(publisher.id, publisher.role);
         self.publishers.join(publisher);
     }
@@ -273,7 +274,8 @@ impl Programme {
             Some(input) => self.presentation.input(now, id, input),
             None => {
                 if let Some(gone) = self.publishers.remove(id) {
-                    info!(feed = self.config.name, peer = gone.who.address, "publish ends");
+                    let (session, peer) = (gone.who.session, gone.who.address);
+                    info!(feed = self.config.name, session, peer, "publish ends");
                 }
                 self.presentation.source_gone(now, id)
             }
@@ -371,8 +373,9 @@ impl Programme {
                     self.feed.quarantine(clock::now(), reason);
                 }
                 Action::Dismiss(id, reason) => {
-                    warn!(feed = self.config.name, reason, "publish dismissed");
-                    self.publishers.dismiss(id, &reason);
+                    let gone = self.publishers.dismiss(id, &reason);
+                    let session = gone.map(|publisher| publisher.who.session);
+                    warn!(feed = self.config.name, session, reason, "publish dismissed");
                 }
                 Action::Note(note) => {
                     if let Some(recording) = &self.recording {

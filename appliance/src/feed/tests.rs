@@ -82,6 +82,7 @@ impl Stage {
 
 fn who(address: &str) -> PublisherStatus {
     PublisherStatus {
+        session: 1,
         address: address.to_owned(),
         tls: false,
         encoder: "test".to_owned(),

@@ -36,6 +36,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a turned-away peer's own bytes are still read and dropped, so that closing does not send a TCP reset that
 /// would throw away the refusal before its encoder has read it.
 const LINGER: Duration = Duration::from_millis(500);
+/// What an address that was refused too often is told.
+const BARRED: &str = "too many refusals for this address; wait a minute, then check key and URL";
 /// Longest name of an encoder that is shown.
 const MAX_ENCODER_CHARS: usize = 64;
 
@@ -108,34 +110,44 @@ impl fmt::Display for End {
     }
 }
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who {
+    /// Its address.
+    pub(super) peer: SocketAddr,
+    /// The connection's number among those of this run of the daemon, for the log.
+    pub(super) session: u64,
+}
+
 /// Runs a connection to its end.
 pub(super) async fn drive(
     socket: TcpStream,
-    peer: SocketAddr,
+    who: Who,
     tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
 ) -> End {
     let accepted = clock::now();
     let socket = Connection::Awaited(socket);
-    let Some(tls) = tls else { return talk(socket, peer, false, accepted, shared).await };
+    let Some(tls) = tls else { return talk(socket, who, false, accepted, shared).await };
     let bound = shared.config.handshake_timeout;
     match tokio::time::timeout(bound, TlsAcceptor::from(tls).accept(socket)).await {
-        Ok(Ok(stream)) => talk(stream, peer, true, accepted, shared).await,
+        Ok(Ok(stream)) => talk(stream, who, true, accepted, shared).await,
         Ok(Err(fault)) => End::Tls(fault),
         Err(_) => End::Deadline("TLS handshake", bound),
     }
 }
 
-async fn talk<S>(stream: S, peer: SocketAddr, tls: bool, accepted: Instant, shared: Arc<Shared>) -> End
+async fn talk<S>(stream: S, who: Who, tls: bool, accepted: Instant, shared: Arc<Shared>) -> End
 where
     S: Stream,
 {
     let mut talk = Talk {
         stream,
         session: ServerSession::new(Limits::default()),
-        peer,
+        who,
         tls,
         encoder: String::new(),
+        can_reconnect: false,
         claim: None,
         published: false,
         stopping: shared.stopping.clone(),
@@ -156,9 +168,11 @@ struct Talk<S> {
     stream: S,
     shared: Arc<Shared>,
     session: ServerSession,
-    peer: SocketAddr,
+    who: Who,
     tls: bool,
     encoder: String,
+    /// Whether the encoder obeys a request to connect anew.
+    can_reconnect: bool,
     claim: Option<Claim>,
     published: bool,
     stopping: watch::Receiver<bool>,
@@ -231,6 +245,10 @@ impl<S: Stream> Talk<S> {
     async fn hear(&mut self, buffer: &mut [u8]) -> Result<(), End> {
         let (step, since, bound) = self.deadline();
         let left = bound.saturating_sub(clock::now().saturating_duration_since(since));
+        // Who always has something to say is not asked below whether it is overdue.
+        if left.is_zero() && self.session.stage() != Stage::Publishing {
+            return Err(End::Deadline(step, bound));
+        }
         // In this order: a connection that was held back by its own feed has bytes to read, and is not overdue.
         let woken = tokio::select! {
             biased;
@@ -246,12 +264,15 @@ impl<S: Stream> Talk<S> {
             Woken::Read(Err(_)) if self.published && self.claim.is_none() => return Err(End::Finished),
             Woken::Read(Err(fault)) => return Err(End::Socket(fault)),
             Woken::Dismissed(reason) => {
-                self.session.end(RefusalCode::Rejected, &reason);
+                match self.shared.feeds.is_stopping() {
+                    true => self.send_away(RefusalCode::Rejected, &reason),
+                    false => self.session.end(RefusalCode::Rejected, &reason),
+                }
                 return Err(End::Dismissed(reason));
             }
             Woken::Overdue => return Err(End::Deadline(step, bound)),
             Woken::Stopping => {
-                self.session.end(RefusalCode::Failed, &Refusal::Stopping.to_string());
+                self.send_away(RefusalCode::Failed, &Refusal::Stopping.to_string());
                 return Err(End::Stopping);
             }
         };
@@ -273,6 +294,15 @@ impl<S: Stream> Talk<S> {
             return Err(End::Left);
         }
         Ok(())
+    }
+
+    /// Before the daemon goes down. An encoder that can is asked to connect anew; an error would end its publish, which
+    /// some do not begin again by themselves.
+    fn send_away(&mut self, code: RefusalCode, reason: &str) {
+        match self.can_reconnect {
+            true => self.session.request_reconnect(None, reason),
+            false => self.session.end(code, reason),
+        }
     }
 
     /// What is awaited now, since when, and how long.
@@ -314,14 +344,14 @@ impl<S: Stream> Talk<S> {
                     Ok(())
                 }
                 Event::PublishEnded(how) => {
-                    debug!(peer = %self.peer, ?how, "unpublished");
+                    debug!(session = self.who.session, peer = %self.who.peer, ?how, "unpublished");
                     // It may publish again, in as long as it had for the first time.
                     self.handshaken = clock::now();
                     self.release();
                     Ok(())
                 }
                 Event::Warning(warning) => {
-                    debug!(peer = %self.peer, %warning, "odd encoder");
+                    debug!(session = self.who.session, peer = %self.who.peer, %warning, "odd encoder");
                     Ok(())
                 }
             };
@@ -334,9 +364,15 @@ impl<S: Stream> Talk<S> {
 
     fn connect(&mut self, request: &ConnectRequest) -> Result<(), End> {
         self.encoder = printable(&request.flash_ver);
+        self.can_reconnect = request.can_reconnect;
+        if self.shared.is_barred(self.who.peer) {
+            self.shared.metrics.refused("barred");
+            self.session.refuse_connect(BARRED);
+            return Err(End::Barred);
+        }
         let expected = &self.shared.config.application;
         if request.app != *expected {
-            self.shared.count_refusal(self.peer, "unknown_application");
+            self.shared.count_refusal(self.who.peer, "unknown_application");
             let reason = format!(
                 "there is no application \"{}\" here; end the server's URL in /{expected}",
                 printable(&request.app)
@@ -348,31 +384,32 @@ impl<S: Stream> Talk<S> {
     }
 
     fn publish(&mut self, key: &[u8]) -> Result<(), End> {
-        if self.shared.is_barred(self.peer) {
+        if self.shared.is_barred(self.who.peer) {
             self.shared.metrics.refused("barred");
-            let reason =
-                "too many refused publishes from this address; wait a minute, then check key and URL";
-            self.session.refuse_publish(RefusalCode::Denied, reason);
+            self.session.refuse_publish(RefusalCode::Denied, BARRED);
             return Err(End::Barred);
         }
         let who = PublisherStatus {
-            address: self.peer.to_string(),
+            address: self.who.peer.to_string(),
+            session: self.who.session,
             tls: self.tls,
             encoder: self.encoder.clone(),
             since_unix_millis: clock::unix_millis(),
         };
         match self.shared.feeds.admit(clock::now(), key, who) {
             Ok(claim) => {
-                info!(feed = claim.feed_name(), peer = %self.peer, tls = self.tls, "publisher admitted");
+                let Who { peer, session } = self.who;
+                info!(feed = claim.feed_name(), session, %peer, tls = self.tls, "publisher admitted");
                 self.claim = Some(claim);
                 self.published = true;
                 self.shared.metrics.publishing.inc();
                 self.session.accept_publish().map_err(End::Protocol)
             }
             Err(refusal) => {
-                self.shared.count_refusal(self.peer, refusal.label());
+                self.shared.count_refusal(self.who.peer, refusal.label());
                 if let Some(suppressed) = self.shared.admit_line(refusal.label()) {
-                    warn!(peer = %self.peer, %refusal, suppressed, "publish refused");
+                    let Who { peer, session } = self.who;
+                    warn!(session, %peer, %refusal, suppressed, "publish refused");
                 }
                 self.session.refuse_publish(RefusalCode::BadName, &refusal.to_string());
                 Err(End::Refused(refusal.label()))

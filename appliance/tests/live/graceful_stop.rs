@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use test_support::{Ffmpeg, Manifest, Setup, Stopwatch};
+use test_support::raw_rtmp::{Amf, RawRtmp};
+use test_support::{FeedSetup, Ffmpeg, Manifest, Setup, Stopwatch};
 
 use crate::output;
 use crate::replay::{ended_presentation, presentations};
@@ -32,6 +33,32 @@ fn a_stop_while_on_air_loses_nothing_that_was_listed() {
             assert!(same.is_some_and(|s| s.start == segment.start), "{} {segment:?} is not kept", track.id);
         }
     }
+}
+
+/// An encoder that said it can is asked to connect anew, which is not an error to it; another is told why it is closed.
+#[test]
+fn encoders_that_can_are_asked_to_reconnect() {
+    let mut rungd = Setup::one_feed("studio-s").feed(FeedSetup::new("studio-t")).start();
+    let publish = |feed: &str, properties: &[(&str, Amf<'_>)]| {
+        let mut client = RawRtmp::connect(rungd.rtmp).unwrap();
+        client.publish_as("live", &test_support::rungd::stream_key(feed), properties).unwrap();
+        let _ = client.commands_until("NetStream.Publish.Start");
+        rungd.wait_for_state(feed, Duration::from_secs(10), &["starting"]);
+        client
+    };
+    // CapsExMask.Reconnect (Enhanced RTMP v2).
+    let able = publish("studio-s", &[("capsEx", Amf::Number(1.0))]);
+    let unable = publish("studio-t", &[]);
+    let told = |mut client: RawRtmp| client.commands_to_the_end().join("\n");
+    std::thread::scope(|scope| {
+        let (able, unable) = (scope.spawn(|| told(able)), scope.spawn(|| told(unable)));
+        assert!(rungd.stop().success());
+        let (able, unable) = (able.join().unwrap(), unable.join().unwrap());
+        assert!(able.contains("NetConnection.Connect.ReconnectRequest"), "{able}");
+        assert!(!able.contains("error"), "{able}");
+        assert!(unable.contains("NetStream.Publish.Rejected"), "{unable}");
+        assert!(unable.contains("the appliance is shutting down"), "{unable}");
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use test_support::raw_rtmp::RawRtmp;
-use test_support::{Ffmpeg, Setup, Stopwatch, wait_until};
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, Stopwatch, wait_until};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Deadline and what a busy machine may add.
@@ -89,10 +89,99 @@ fn bytes_that_come_slowly_do_not_stretch_the_deadline() {
     });
 }
 
+/// Says `more` for ever, if there is something to say, and gives how long it was let.
+fn until_given_up(mut client: RawRtmp, more: &[u8]) -> Duration {
+    let since = Stopwatch::start();
+    let stream = client.stream();
+    stream.set_write_timeout(Some(CLOSED_WITHIN)).unwrap();
+    // Without a pause, so that there is always something to be read.
+    while !more.is_empty() && stream.write_all(more).is_ok() {
+        assert!(since.elapsed() < CLOSED_WITHIN, "who talks for ever is heard for ever");
+    }
+    if more.is_empty() {
+        let _ = client.commands_to_the_end();
+    }
+    since.elapsed()
+}
+
+/// Who never comes to the point is closed at a deadline, whether it is silent or has always something to say.
+#[test]
+fn past_the_handshake_there_are_deadlines_too() {
+    let rungd = Setup::one_feed("studio-a")
+        .ingest("publish_timeout = \"2s\"")
+        .ingest("idle_timeout = \"2s\"")
+        .start();
+    // Type 0 header, chunk stream 2, length 4, type 3: Acknowledgement.
+    let acknowledgement = [2, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 1];
+    let many: Vec<u8> = acknowledgement.repeat(2000);
+    let connected = || {
+        let mut client = RawRtmp::connect(rungd.rtmp).unwrap();
+        client.call_connect("live", &[]).unwrap();
+        let _ = client.commands_until("NetConnection.Connect.Success");
+        client
+    };
+    let published = || {
+        let mut client = RawRtmp::connect(rungd.rtmp).unwrap();
+        client.publish("live", &test_support::rungd::stream_key("studio-a")).unwrap();
+        let _ = client.commands_until("NetStream.Publish.Start");
+        client
+    };
+    let in_time = |what: &str, took: Duration| {
+        let bounds = Duration::from_millis(1500)..Duration::from_secs(6);
+        assert!(bounds.contains(&took), "{what}: closed after {took:?}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| in_time("connected, then silent", until_given_up(connected(), &[])));
+        scope.spawn(|| in_time("connected, and talks for ever", until_given_up(connected(), &many)));
+        scope.spawn(|| {
+            in_time("never connected, and silent", {
+                until_given_up(RawRtmp::connect(rungd.rtmp).unwrap(), &[])
+            })
+        });
+        scope.spawn(|| in_time("published, then silent", until_given_up(published(), &[])));
+    });
+    wait_until(CLOSED_WITHIN, "four deadlines to be counted", || {
+        let ended = rungd.metric("rungd_ingest_ends_total", &["reason=\"deadline\""])?;
+        (ended > 3.5).then_some(())
+    });
+    let told = |sentence: &str| rungd.log().matches(sentence).count();
+    assert_eq!((told("no publish within 2s"), told("no media within 2s")), (3, 1), "{}", rungd.log());
+}
+
+/// A crowd that sends garbage is counted one by one, and told of in a few lines.
+#[test]
+fn garbage_from_many_makes_few_lines() {
+    const KNOCKS: u32 = 30;
+    let rungd = Setup::one_feed("studio-a").start();
+    for address in [rungd.rtmp, rungd.rtmps] {
+        for _ in 0..KNOCKS {
+            let _ = until_closed(address, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        }
+    }
+    for reason in ["protocol", "tls"] {
+        let label = format!("reason=\"{reason}\"");
+        let ended = || rungd.metric("rungd_ingest_ends_total", &[&label]).unwrap_or(0.0);
+        wait_until(CLOSED_WITHIN, reason, || (ended() > f64::from(KNOCKS) - 0.5).then_some(()));
+    }
+    // Ten of each kind in a minute; a minute may end between.
+    let log = rungd.log();
+    let told = log.lines().filter(|line| line.contains("connection closed")).count();
+    assert!((20..=40).contains(&told), "{told} lines:\n{log}");
+    assert_eq!(
+        log.lines().filter(|line| line.contains("peer=") && !line.contains("session=")).count(),
+        0,
+        "{log}"
+    );
+}
+
+fn until_logged(rungd: &Rungd, text: &str) {
+    wait_until(CLOSED_WITHIN, text, || rungd.log().contains(text).then_some(()));
+}
+
 /// Past the handshake, bytes that break a rule end the session; the log says where and which.
 #[test]
-fn broken_chunks_end_their_session_alone() {
-    let mut rungd = Setup::one_feed("studio-a").start();
+fn broken_bytes_end_their_session_alone() {
+    let mut rungd = Setup::one_feed("studio-a").feed(FeedSetup::new("studio-b")).start();
     let mut publisher = Ffmpeg::new().publish(&rungd.rtmp_url("studio-a"), rungd.folder());
     let before = rungd.wait_for_segments("studio-a", 1);
     // Type 0 header, chunk stream 2, length 4, type 1: Set Chunk Size.
@@ -101,25 +190,49 @@ fn broken_chunks_end_their_session_alone() {
         bytes.extend_from_slice(&size.to_be_bytes());
         bytes
     };
-    let cases: [(&str, Vec<u8>); 5] = [
-        ("chunk size 0", set_chunk_size(0)),
-        ("chunk size with its first bit set", set_chunk_size(0x8000_0000)),
+    let cases: [(&str, Vec<u8>, &str); 5] = [
+        ("chunk size 0", set_chunk_size(0), "chunk size 0 is outside 1 to 16777215"),
+        (
+            "chunk size with its first bit set",
+            set_chunk_size(0x8000_0000),
+            "chunk size 2147483648 is outside 1 to 16777215",
+        ),
         // Type 0 header, chunk stream 4, video, length 16 777 215.
-        ("a message of 16 MB", vec![4, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0]),
+        (
+            "a message of 16 MB",
+            vec![4, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0],
+            "message of type 9 and 16777215 bytes is over the bound of 65536",
+        ),
         // Type 3 on a chunk stream that never had a header.
-        ("a chunk stream out of nothing", vec![0xc7, 1, 2, 3]),
+        (
+            "a chunk stream out of nothing",
+            vec![0xc7, 1, 2, 3],
+            "chunk of type 3 opens chunk stream 7, which has no header to go by yet",
+        ),
         (
             "an AMF0 string longer than its message",
             vec![3, 0, 0, 0, 0, 0, 5, 20, 0, 0, 0, 0, 2, 0xff, 0xff, b'a', b'b'],
+            "amf0 string at byte 3 of the message needs 65535 bytes, 2 left",
         ),
     ];
-    for (what, bytes) in &cases {
+    for (what, bytes, told) in &cases {
         let mut client = RawRtmp::connect(rungd.rtmp).unwrap();
         let _ = client.stream().write_all(bytes);
         let since = Stopwatch::start();
         client.commands_to_the_end();
         assert!(since.elapsed() < Duration::from_secs(12), "{what}: closed after {:?}", since.elapsed());
+        // Both parts of the handshake stand before the first chunk (RTMP 1.0, 5.2).
+        until_logged(&rungd, &format!("byte 3073 of the connection: {told}"));
     }
+    let mut client = RawRtmp::connect(rungd.rtmp).unwrap();
+    client.publish("live", &test_support::rungd::stream_key("studio-b")).unwrap();
+    let _ = client.commands_until("NetStream.Publish.Start");
+    // A key frame of H.264 whose tag ends there.
+    client.media(9, 0, &[0x17]).unwrap();
+    let said = client.commands_to_the_end().join("\n");
+    let rule = "of the connection: avc packet type at byte 1 of the tag needs 1 bytes, 0 left";
+    assert!(said.contains(rule), "{said}");
+    until_logged(&rungd, rule);
     let after = rungd.wait_for_segments("studio-a", before.fewest_segments() + 2);
     assert_eq!(before.availability_start, after.availability_start);
     assert!(publisher.is_running(), "{}", publisher.log());

@@ -68,12 +68,23 @@ fn a_second_publisher() {
 #[test]
 fn a_stranger_who_keeps_guessing_is_not_heard_any_more() {
     let rungd = Setup::one_feed("studio-a").ingest("refusals_per_minute = 3").start();
-    for _ in 0..3 {
-        refusal(&rungd, "live", "a-guessed-key");
+    for key in ["a-guessed-key", "another-key"] {
+        refusal(&rungd, "live", key);
     }
-    // Even the right key is refused now: otherwise guesses would go on being answered.
-    let said = refusal(&rungd, "live", &test_support::rungd::stream_key("studio-a"));
-    assert!(!said.join("\n").contains("NetStream.Publish.Start"), "{said:#?}");
+    refusal(&rungd, "a-guessed-application", "a-third-key");
+    // Even the right key is refused now: otherwise guesses would go on being answered. So is another application, and
+    // neither is told more than that.
+    for application in ["live", "another-guess"] {
+        let said = refusal(&rungd, application, &test_support::rungd::stream_key("studio-a"));
+        let [last] = said.as_slice() else { panic!("{said:#?}") };
+        assert!(last.contains("NetConnection.Connect.Rejected"), "{said:#?}");
+        assert!(last.contains("too many refusals"), "{said:#?}");
+    }
+    for (reason, count) in [("unknown_key", 2.0), ("unknown_application", 1.0), ("barred", 2.0)] {
+        let label = format!("reason=\"{reason}\"");
+        let counted = rungd.metric("rungd_ingest_refusals_total", &[&label]).unwrap_or(0.0);
+        assert!((counted - count).abs() < 0.5, "{counted} refusals with {label}, not {count}");
+    }
 }
 
 /// Encoders with "use authentication" ticked and left empty send `key?` or `key?user=&password=`.

@@ -46,8 +46,8 @@ pub enum Amf<'a> {
     Number(f64),
     /// Marker 2.
     String(&'a str),
-    /// Marker 3, of strings.
-    Object(&'a [(&'a str, &'a str)]),
+    /// Marker 3.
+    Object(&'a [(&'a str, Amf<'a>)]),
     /// Marker 5.
     Null,
 }
@@ -70,10 +70,9 @@ fn encode(values: &[Amf<'_>]) -> Vec<u8> {
             }
             Amf::Object(fields) => {
                 out.push(3);
-                for (name, text) in *fields {
+                for (name, value) in *fields {
                     short(&mut out, name);
-                    out.push(2);
-                    short(&mut out, text);
+                    out.extend_from_slice(&encode(std::slice::from_ref(value)));
                 }
                 out.extend_from_slice(&[0, 0, 9]);
             }
@@ -128,14 +127,55 @@ impl RawRtmp {
     /// # Errors
     /// Where the server closes before the last of them.
     pub fn publish(&mut self, application: &str, key: &str) -> std::io::Result<()> {
-        let fields =
-            [("app", application), ("type", "nonprivate"), ("flashVer", "FMLE/3.0 (compatible; rungd-test)")];
-        self.command(0, &[Amf::String("connect"), Amf::Number(1.0), Amf::Object(&fields)])?;
+        self.publish_as(application, key, &[])
+    }
+
+    /// The same, with further properties of `connect`.
+    ///
+    /// # Errors
+    /// Where the server closes before the last of them.
+    pub fn publish_as(
+        &mut self,
+        application: &str,
+        key: &str,
+        properties: &[(&str, Amf<'_>)],
+    ) -> std::io::Result<()> {
+        self.call_connect(application, properties)?;
         self.command(0, &[Amf::String("createStream"), Amf::Number(2.0), Amf::Null])?;
         self.command(
             1,
             &[Amf::String("publish"), Amf::Number(3.0), Amf::Null, Amf::String(key), Amf::String("live")],
         )
+    }
+
+    /// `connect` alone, with further properties.
+    ///
+    /// # Errors
+    /// Where the socket does.
+    pub fn call_connect(&mut self, application: &str, properties: &[(&str, Amf<'_>)]) -> std::io::Result<()> {
+        let mut fields = vec![
+            ("app", Amf::String(application)),
+            ("type", Amf::String("nonprivate")),
+            ("flashVer", Amf::String("FMLE/3.0 (compatible; rungd-test)")),
+        ];
+        fields.extend_from_slice(properties);
+        self.command(0, &[Amf::String("connect"), Amf::Number(1.0), Amf::Object(&fields)])
+    }
+
+    /// The text of commands up to one that has `wanted` in it.
+    ///
+    /// # Panics
+    /// Where the server closes or falls silent before.
+    pub fn commands_until(&mut self, wanted: &str) -> Vec<String> {
+        let mut commands = Vec::new();
+        while !commands.last().is_some_and(|text: &String| text.contains(wanted)) {
+            match self.receive() {
+                Ok(Some(message)) if message.kind == 20 => commands.push(message.text()),
+                Ok(Some(_)) => {}
+                other => panic!("no {wanted}, but {other:?} after {commands:#?}"),
+            }
+        }
+        commands
     }
 
     /// Makes what follows go out in few chunks (5.4.1).
