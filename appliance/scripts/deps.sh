@@ -26,9 +26,10 @@ build_packages="build-essential pkg-config clang libclang-dev libavcodec-dev lib
 # A publisher with a drawn clock, a certificate, a look at who holds a port.
 demo_packages="ffmpeg openssl curl fonts-dejavu-core iproute2 procps ca-certificates"
 # Independent clients: GStreamer publishes, Chromium plays. Python carries one more ffmpeg. Headers that bindings are
-# checked against.
+# checked against, and the very clang that makes the committed kernels.
 test_packages="chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking libffmpeg-nvenc-dev vainfo"
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking libffmpeg-nvenc-dev vainfo
+  clang-14"
 
 case "$purpose" in
   build) wanted="$build_packages" ;;

@@ -124,6 +124,8 @@ fn nvenc_structs_of_12(probe: &mut Probe) {
         NV_ENC_LOCK_BITSTREAM_VER,
         NV_ENCODE_API_FUNCTION_LIST_VER,
     );
+    guid(probe, "NV_ENC_CODEC_AV1_GUID", nv::NV_ENC_CODEC_AV1_GUID);
+    guid(probe, "NV_ENC_AV1_PROFILE_MAIN_GUID", nv::NV_ENC_AV1_PROFILE_MAIN_GUID);
 }
 
 fn cuvid_structs(probe: &mut Probe, without: &[(&str, &str)]) {
@@ -158,11 +160,17 @@ fn cuvid_structs(probe: &mut Probe, without: &[(&str, &str)]) {
         ("cudaVideoCodec_H264", dec::cudaVideoCodec::cudaVideoCodec_H264 as u64),
         ("cudaVideoCodec_HEVC", dec::cudaVideoCodec::cudaVideoCodec_HEVC as u64),
         ("cudaVideoCodec_AV1", dec::cudaVideoCodec::cudaVideoCodec_AV1 as u64),
-        ("cudaVideoChromaFormat_420", 1),
-        ("cudaVideoSurfaceFormat_NV12", 0),
-        ("cudaVideoSurfaceFormat_P016", 1),
-        ("cudaVideoDeinterlaceMode_Weave", 0),
-        ("cudaVideoDeinterlaceMode_Adaptive", 2),
+        ("cudaVideoChromaFormat_420", dec::cudaVideoChromaFormat::cudaVideoChromaFormat_420 as u64),
+        ("cudaVideoSurfaceFormat_NV12", dec::cudaVideoSurfaceFormat::cudaVideoSurfaceFormat_NV12 as u64),
+        ("cudaVideoSurfaceFormat_P016", dec::cudaVideoSurfaceFormat::cudaVideoSurfaceFormat_P016 as u64),
+        (
+            "cudaVideoDeinterlaceMode_Weave",
+            dec::cudaVideoDeinterlaceMode::cudaVideoDeinterlaceMode_Weave as u64,
+        ),
+        (
+            "cudaVideoDeinterlaceMode_Adaptive",
+            dec::cudaVideoDeinterlaceMode::cudaVideoDeinterlaceMode_Adaptive as u64,
+        ),
         ("cudaVideoCreate_PreferCUVID", 4),
         ("cuvidDecodeStatus_Error", 8),
         ("cuvidDecodeStatus_Error_Concealed", 9),
@@ -222,34 +230,28 @@ fn constants(probe: &mut Probe) {
     for (status, name) in (0..).zip(statuses) {
         probe.put(name.to_owned(), name, status);
     }
+    macro_rules! members { ($($type:ident { $($name:ident),+ })*) => {
+        $($(probe.put(stringify!($name).to_owned(), stringify!($name), nv::$type::$name as u64);)+)*
+    } }
+    members!(
+        NV_ENC_PIC_FLAGS { NV_ENC_PIC_FLAG_FORCEIDR, NV_ENC_PIC_FLAG_EOS }
+        NV_ENC_PIC_TYPE { NV_ENC_PIC_TYPE_IDR }
+        NV_ENC_PIC_STRUCT { NV_ENC_PIC_STRUCT_FRAME }
+        NV_ENC_BUFFER_FORMAT { NV_ENC_BUFFER_FORMAT_NV12 }
+        NV_ENC_INPUT_RESOURCE_TYPE { NV_ENC_INPUT_RESOURCE_TYPE_CUDADEVICEPTR }
+        NV_ENC_BUFFER_USAGE { NV_ENC_INPUT_IMAGE }
+        NV_ENC_DEVICE_TYPE { NV_ENC_DEVICE_TYPE_CUDA }
+        NV_ENC_PARAMS_RC_MODE { NV_ENC_PARAMS_RC_VBR, NV_ENC_PARAMS_RC_CBR }
+        NV_ENC_PARAMS_FRAME_FIELD_MODE { NV_ENC_PARAMS_FRAME_FIELD_MODE_FRAME }
+        NV_ENC_TUNING_INFO { NV_ENC_TUNING_INFO_HIGH_QUALITY, NV_ENC_TUNING_INFO_LOW_LATENCY, NV_ENC_TUNING_INFO_ULTRA_LOW_LATENCY }
+    );
     for (name, value) in [
-        ("NV_ENC_PIC_FLAG_FORCEIDR", 2),
-        ("NV_ENC_PIC_FLAG_EOS", 8),
-        ("NV_ENC_PIC_TYPE_IDR", 3),
-        ("NV_ENC_PIC_STRUCT_FRAME", 1),
-        ("NV_ENC_BUFFER_FORMAT_NV12", 1),
-        ("NV_ENC_INPUT_RESOURCE_TYPE_CUDADEVICEPTR", 1),
-        ("NV_ENC_INPUT_IMAGE", 0),
-        ("NV_ENC_DEVICE_TYPE_CUDA", 1),
-        ("NV_ENC_PARAMS_RC_VBR", 1),
-        ("NV_ENC_PARAMS_RC_CBR", 2),
-        ("NV_ENC_PARAMS_FRAME_FIELD_MODE_FRAME", 1),
-        ("NV_ENC_TUNING_INFO_HIGH_QUALITY", 1),
-        ("NV_ENC_TUNING_INFO_LOW_LATENCY", 2),
-        ("NV_ENC_TUNING_INFO_ULTRA_LOW_LATENCY", 3),
         ("NV_ENC_BFRAME_REF_MODE_DISABLED", 0),
-        ("NVENC_INFINITE_GOPLENGTH", 0xffff_ffff),
+        ("NVENC_INFINITE_GOPLENGTH", nv::NVENC_INFINITE_GOPLENGTH.into()),
     ] {
         probe.put(name.to_owned(), name, value);
     }
-    macro_rules! guids { ($($name:ident),* $(,)?) => {$(
-        let guid = nv::$name;
-        let first = u64::from(guid.Data1) << 32 | u64::from(guid.Data2) << 16 | u64::from(guid.Data3);
-        let name = stringify!($name);
-        let c = format!("(unsigned long long){name}.Data1 << 32 | (unsigned long long){name}.Data2 << 16 | {name}.Data3");
-        probe.put(format!("{name}.123"), &c, first);
-        probe.put(format!("{name}.4"), &format!("bytes({name}.Data4)"), u64::from_be_bytes(guid.Data4));
-    )*} }
+    macro_rules! guids { ($($name:ident),* $(,)?) => { $(guid(probe, stringify!($name), nv::$name);)* } }
     guids!(
         NV_ENC_CODEC_H264_GUID,
         NV_ENC_CODEC_HEVC_GUID,
@@ -265,6 +267,36 @@ fn constants(probe: &mut Probe) {
         NV_ENC_PRESET_P6_GUID,
         NV_ENC_PRESET_P7_GUID,
     );
+}
+
+/// A GUID's 16 bytes, as two numbers.
+fn guid(probe: &mut Probe, name: &str, guid: nv::GUID) {
+    let first = u64::from(guid.Data1) << 32 | u64::from(guid.Data2) << 16 | u64::from(guid.Data3);
+    let c = format!(
+        "(unsigned long long){name}.Data1 << 32 | (unsigned long long){name}.Data2 << 16 | {name}.Data3"
+    );
+    probe.put(format!("{name}.123"), &c, first);
+    probe.put(format!("{name}.4"), &format!("bytes({name}.Data4)"), u64::from_be_bytes(guid.Data4));
+}
+
+fn cuda_constants(probe: &mut Probe) {
+    use cu::CUdevice_attribute as Attribute;
+    for (name, value) in [
+        ("CU_CTX_SCHED_BLOCKING_SYNC", cu::CUctx_flags::CU_CTX_SCHED_BLOCKING_SYNC as u64),
+        ("CU_EVENT_BLOCKING_SYNC", cu::CUevent_flags::CU_EVENT_BLOCKING_SYNC as u64),
+        ("CU_MEMORYTYPE_HOST", cu::CUmemorytype::CU_MEMORYTYPE_HOST as u64),
+        ("CU_MEMORYTYPE_DEVICE", cu::CUmemorytype::CU_MEMORYTYPE_DEVICE as u64),
+        (
+            "CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR",
+            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as u64,
+        ),
+        (
+            "CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR",
+            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as u64,
+        ),
+    ] {
+        probe.put(name.to_owned(), name, value);
+    }
 }
 
 /// Every bit field: where its 32 bits lie, and which they are.
@@ -330,19 +362,13 @@ fn compare(probe: &Probe, found: &BTreeMap<String, u64>) {
 /// Where Debian's package puts them.
 const DEBIAN: &str = "/usr/include/ffnvcodec";
 
-fn debian() -> bool {
-    let there = Path::new(DEBIAN).exists();
-    if !there {
-        println!("skipped: libffmpeg-nvenc-dev is not installed; `make deps` installs it");
-    }
-    there
+fn assert_debian() {
+    assert!(Path::new(DEBIAN).exists(), "{DEBIAN} is not there: `make deps` installs libffmpeg-nvenc-dev");
 }
 
 #[test]
 fn bindings_are_as_debians_headers_have_them() {
-    if !debian() {
-        return;
-    }
+    assert_debian();
     let without = [
         ("NV_ENC_PIC_PARAMS", "3344 bytes in 11.1: structure version 4, not 6"),
         ("NV_ENC_LOCK_BITSTREAM", "frameIdxDisplay was put in by 12.1: 8 bytes more"),
@@ -361,6 +387,7 @@ fn bindings_are_as_debians_headers_have_them() {
             dstHost, dstDevice, dstArray, dstPitch, WidthInBytes, Height,
         }
     );
+    cuda_constants(&mut probe);
     let includes = "#include <ffnvcodec/nvEncodeAPI.h>\n#include <ffnvcodec/dynlink_cuda.h>\n\
                     #include <ffnvcodec/dynlink_cuviddec.h>\n#include <ffnvcodec/dynlink_nvcuvid.h>";
     compare(&probe, &run(&probe, includes, &[]));
@@ -384,11 +411,8 @@ fn vendored() -> PathBuf {
     Path::new(path).join("src/sys/headers")
 }
 
-#[test]
-fn bindings_are_as_the_headers_of_version_12_1_have_them() {
-    if !debian() {
-        return;
-    }
+/// All that the headers of 12.1 are asked for.
+fn asked_of_12() -> Probe {
     let mut probe = Probe::default();
     nvenc_structs(&mut probe, &[]);
     nvenc_structs_of_12(&mut probe);
@@ -401,6 +425,13 @@ fn bindings_are_as_the_headers_of_version_12_1_have_them() {
         Cap::Engines as u64,
     );
     probe.put("NV_ENC_SPLIT_DISABLE_MODE".into(), "NV_ENC_SPLIT_DISABLE_MODE", 15);
+    probe
+}
+
+#[test]
+fn bindings_are_as_the_headers_of_version_12_1_have_them() {
+    assert_debian();
+    let probe = asked_of_12();
     // Those headers want CUDA's, of which Debian's package has what is needed.
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
@@ -410,4 +441,53 @@ fn bindings_are_as_the_headers_of_version_12_1_have_them() {
     .unwrap();
     let includes = "#include \"nvEncodeAPI.h\"\n#include \"cuviddec.h\"\n#include \"nvcuvid.h\"";
     compare(&probe, &run(&probe, includes, &[&vendored(), folder.path()]));
+}
+
+/// The last names of paths that begin with a module of bindings, in all sources below a folder but this one.
+fn used(folder: &Path, modules: &[&str], names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            used(&path, modules, names);
+        } else if !path.ends_with("ffi/bindings.rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for module in modules {
+                for (at, _) in text.match_indices(&format!("{module}::")) {
+                    let before = text[..at].chars().next_back();
+                    if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+                        continue;
+                    }
+                    let rest = &text[at + module.len() + 2..];
+                    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+                    let path = rest[..end.unwrap_or(rest.len())].trim_end_matches("::default");
+                    names.insert(path.rsplit("::").next().unwrap().to_owned());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_is_used_is_compared() {
+    /// The parts of GUIDs and of NVENCAPI_VERSION are; the others are types of handles, and of an enum's members.
+    const KNOWN: &[&str] = &[
+        "GUID",
+        "NVENCAPI_MAJOR_VERSION",
+        "NVENCAPI_MINOR_VERSION",
+        "CUvideodecoder",
+        "CUvideoparser",
+        "cudaVideoCodec",
+    ];
+    let probe = asked_of_12();
+    let asked: BTreeSet<&str> = probe
+        .expected
+        .keys()
+        .map(|key| key.split(['.', ' ']).next().unwrap())
+        .chain(KNOWN.iter().copied())
+        .collect();
+    let mut names = BTreeSet::new();
+    used(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &["nv", "dec", "parse"], &mut names);
+    assert!(names.len() > 60, "{names:?}");
+    let left: Vec<_> = names.iter().filter(|name| !asked.contains(name.as_str())).collect();
+    assert!(left.is_empty(), "used, and not compared with a header: {left:?}");
 }
