@@ -1,8 +1,8 @@
 //! Decoding, scaling and encoding on devices: simulated ones always, a real one where there is one.
 //!
 //! A simulated driver has to be in `LD_LIBRARY_PATH` when a process starts, so each test runs itself again as a process
-//! of its own. The drivers are built by `make sims`; without them tests say that they were skipped, and fail where
-//! `HWTESTS_REQUIRE` has `sim-nvidia` in it. Where the machine has a device, `nvidia` in it is asked for likewise.
+//! of its own. The drivers are built by `make sims`; without them tests fail. Where the machine has a device, they run on
+//! it, too; `HWTESTS_REQUIRE=nvidia` makes its absence a failure.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -21,6 +21,8 @@ mod encoding;
 mod failing;
 #[path = "devices/pictures.rs"]
 mod pictures;
+#[path = "devices/required.rs"]
+mod required;
 #[path = "devices/scaling.rs"]
 mod scaling;
 
@@ -38,25 +40,18 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn required(what: &str) -> bool {
+fn is_required(what: &str) -> bool {
     std::env::var("HWTESTS_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word.trim() == what))
 }
 
-/// The folder of simulated drivers, if they are built.
-fn sims() -> Option<PathBuf> {
+/// The folder of simulated drivers.
+fn sims() -> PathBuf {
     let folder = root().join("target/sims/nvidia");
-    let there = ["libcuda.so.1", "libnvidia-encode.so.1", "libnvcuvid.so.1", "libnvidia-ml.so.1"]
-        .iter()
-        .all(|library| folder.join(library).exists());
-    if !there {
-        assert!(
-            !required("sim-nvidia"),
-            "HWTESTS_REQUIRE has sim-nvidia, and {} is not whole",
-            folder.display()
-        );
-        println!("skipped on simulated devices: `make sims` builds them");
+    for library in ["libcuda.so.1", "libnvidia-encode.so.1", "libnvcuvid.so.1", "libnvidia-ml.so.1"] {
+        let path = folder.join(library);
+        assert!(path.exists(), "{} is not there: `make sims` builds it", path.display());
     }
-    there.then_some(folder)
+    folder
 }
 
 /// Runs a test's body on simulated devices with this plan, and finds everything given back after it.
@@ -77,14 +72,13 @@ struct Seen {
     said: String,
 }
 
-/// Runs a test's body on simulated devices with this plan. None in the process that has run it, or without simulated
-/// drivers.
+/// Runs a test's body on simulated devices with this plan. None in the process that has run it.
 fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<Seen> {
     if std::env::var_os(INNER).is_some() {
         body();
         return None;
     }
-    let sims = sims()?;
+    let sims = sims();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plan.toml");
     std::fs::write(&file, format!("state = \"state\"\n{plan}")).unwrap();
@@ -120,7 +114,7 @@ fn on_devices(test: &str, body: fn(&Device)) {
                 body(&device);
             }
             Err(error) => {
-                assert!(!required("nvidia"), "HWTESTS_REQUIRE has nvidia: {error}");
+                assert!(!is_required("nvidia"), "HWTESTS_REQUIRE has nvidia: {error}");
                 println!("skipped on a real device: {error}");
             }
         }

@@ -1,8 +1,8 @@
 //! Decoding, scaling and encoding on devices: simulated ones always, real ones where there are any.
 //!
 //! The simulated driver has to be in the environment when a process starts, so each test runs itself again as a process
-//! of its own. The driver is built by `make sims`; without it tests say that they were skipped, and fail where
-//! `HWTESTS_REQUIRE` has `sim-vaapi` in it. Where the machine has a render node, `vaapi` in it is asked for likewise.
+//! of its own. The driver is built by `make sims`; without it tests fail. Where the machine has a render node, they run
+//! on it, too; `HWTESTS_REQUIRE=vaapi` makes its absence a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "../examples/support/annex_b.rs"]
@@ -16,6 +16,8 @@ mod encoding;
 mod failing;
 #[path = "devices/pictures.rs"]
 mod pictures;
+#[path = "devices/required.rs"]
+mod required;
 #[path = "devices/scaling.rs"]
 mod scaling;
 
@@ -33,20 +35,18 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn required(what: &str) -> bool {
+fn is_required(what: &str) -> bool {
     std::env::var("HWTESTS_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word.trim() == what))
 }
 
-/// The folder of the simulated driver, if it is built.
-fn sims() -> Option<PathBuf> {
+/// The folder of the simulated driver.
+fn sims() -> PathBuf {
     let folder = root().join("target/sims/vaapi");
-    let there = ["sim_drv_video.so", "libsim_drm.so"].iter().all(|library| folder.join(library).exists());
-    if !there {
-        let shown = folder.display();
-        assert!(!required("sim-vaapi"), "HWTESTS_REQUIRE has sim-vaapi, and {shown} is not whole");
-        println!("skipped on simulated devices: `make sims` builds them");
+    for library in ["sim_drv_video.so", "libsim_drm.so"] {
+        let path = folder.join(library);
+        assert!(path.exists(), "{} is not there: `make sims` builds it", path.display());
     }
-    there.then_some(folder)
+    folder
 }
 
 /// The first simulated device.
@@ -66,13 +66,13 @@ fn on_simulated(test: &str, plan: &str, body: impl FnOnce(&Device)) {
 }
 
 /// Runs a test's body on simulated devices with this plan; gives what the simulation has seen. None in the process that
-/// has run it, or without the simulated driver.
+/// has run it.
 fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<serde_json::Value> {
     if std::env::var_os(INNER).is_some() {
         body();
         return None;
     }
-    let sims = sims()?;
+    let sims = sims();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plan.toml");
     std::fs::write(&file, format!("state = \"{}\"\n{plan}", folder.path().join("state").display())).unwrap();
@@ -111,7 +111,7 @@ fn on_devices(test: &str, body: fn(&Device)) {
     }
     let nodes = Node::list(Path::new("/")).unwrap();
     if nodes.is_empty() {
-        assert!(!required("vaapi"), "HWTESTS_REQUIRE has vaapi, and there is no render node");
+        assert!(!is_required("vaapi"), "HWTESTS_REQUIRE has vaapi, and there is no render node");
     }
     for node in nodes {
         match Device::open(&node) {
@@ -120,7 +120,7 @@ fn on_devices(test: &str, body: fn(&Device)) {
                 body(&device);
             }
             Err(error) => {
-                assert!(!required("vaapi"), "HWTESTS_REQUIRE has vaapi: {}", annex_b::chain(&error));
+                assert!(!is_required("vaapi"), "HWTESTS_REQUIRE has vaapi: {}", annex_b::chain(&error));
                 println!("skipped on {}: {}", node.path.display(), annex_b::chain(&error));
             }
         }

@@ -30,7 +30,7 @@ pub(crate) fn config(codec: Codec, size: Size, bit_rate: u32) -> EncoderConfig {
 fn codecs(device: &Device) -> Vec<Codec> {
     match device.caps().encode {
         Ok(caps) => caps.iter().map(|caps| caps.codec).collect(),
-        Err(EncodeError::NoEncoder | EncodeError::Load(_)) => {
+        Err(EncodeError::NoEncoder) => {
             println!("{device:?} does not encode");
             Vec::new()
         }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use gpu::encode::{Preset, Profile, Tuning};
+use gpu::caps::NoDecode;
+use gpu::encode::{EncodeError, Preset, Profile, Tuning};
 use gpu::frame::Format;
 use gpu::{
     Decoder, DecoderConfig, Device, Encoder, EncoderConfig, Frame, FrameKind, RateControl, Scaler, Size,
 };
 
-use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture};
+use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, chain};
 
 /// How long the device may take for a picture.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,13 +64,21 @@ impl Engine for Nvidia {
     }
 
     fn encodes(&self) -> Vec<Codec> {
-        // Not all NVIDIA GPUs have an encoder.
-        let caps = self.0.caps().encode.unwrap_or_default();
+        let caps = match self.0.caps().encode {
+            Ok(caps) => caps,
+            // Not all NVIDIA GPUs have an encoder. Whatever else keeps a session from opening is no answer.
+            Err(EncodeError::NoEncoder) => Vec::new(),
+            Err(error) => panic!("{} does not say what it encodes: {}", self.name(), chain(&error)),
+        };
         Codec::ALL.into_iter().filter(|codec| caps.iter().any(|own| own.codec == format(*codec))).collect()
     }
 
     fn decodes(&self) -> Vec<(Codec, u8)> {
-        let caps = self.0.caps().decode.unwrap_or_default();
+        let caps = match self.0.caps().decode {
+            Ok(caps) => caps,
+            Err(NoDecode::Engine) => Vec::new(),
+            Err(error) => panic!("{} does not say what it decodes: {}", self.name(), chain(&error)),
+        };
         let has = |(codec, depth): &(Codec, u8)| {
             caps.iter().any(|own| (own.codec, own.depth) == (format(*codec), *depth))
         };

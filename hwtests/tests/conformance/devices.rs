@@ -117,9 +117,13 @@ fn on_real_ones(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
             Err(failure) => println!("{}: {}", node.path.display(), chain(&*failure)),
         }
     }
-    assert!(found > 0 || !required("vaapi"), "HWTESTS_REQUIRE has vaapi, and there is no such device");
+    assert!(found > 0 || !required("vaapi"), "HWTESTS_REQUIRE has vaapi, and none is there");
     match gpu::Device::list() {
         Ok(devices) => {
+            assert!(
+                !devices.is_empty() || !required("nvidia"),
+                "HWTESTS_REQUIRE has nvidia, and none is there"
+            );
             for device in devices {
                 let engine = Nvidia::open(device.ordinal).expect("a listed device opens");
                 println!("{check} on {}", engine.name());

@@ -1,0 +1,42 @@
+//! What `HWTESTS_REQUIRE` asks for has to be there.
+
+use std::process::Command;
+
+use crate::{INNER, PLAN, on_devices, sims};
+
+/// Set for a process that runs the test as where a device is asked for, or is not.
+const AGAIN: &str = "GPU_TESTS_AGAIN";
+
+#[test]
+fn a_device_that_is_asked_for_and_not_there_is_a_failure() {
+    let test = "required::a_device_that_is_asked_for_and_not_there_is_a_failure";
+    if std::env::var_os(AGAIN).is_some() {
+        on_devices(test, |_| {});
+        return;
+    }
+    // A driver without a device: what the machine itself has does not matter.
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.toml");
+    std::fs::write(&plan, "state = \"state\"\ndevice = []\n").unwrap();
+    let run = |asked: &str| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture", "--test-threads=1"])
+            .env("LD_LIBRARY_PATH", sims())
+            .env(PLAN, &plan)
+            .env(AGAIN, "1")
+            .env("HWTESTS_REQUIRE", asked)
+            .env_remove(INNER)
+            .output()
+            .unwrap();
+        let said =
+            [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+        (output.status.success(), said)
+    };
+    let (passed, said) = run("");
+    assert!(passed && said.contains("skipped on a real device"), "{said}");
+    let (passed, said) = run("vaapi, nvidia");
+    assert!(
+        !passed && said.contains("HWTESTS_REQUIRE has nvidia: the NVIDIA driver does not start"),
+        "{said}"
+    );
+}
