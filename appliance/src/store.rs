@@ -54,7 +54,7 @@ pub use self::name::{FeedName, InvalidName, PresentationId, TrackName};
 pub use self::presentation::Presentation;
 pub use self::replay::{Replay, Stored};
 pub use self::segment::{Complete, Discarded, Segment, SegmentChunk, SegmentReader};
-pub use self::view::{OpenSegment, PresentationView, Progress};
+pub use self::view::{Absent, OpenSegment, PresentationView, Progress};
 
 use self::archive::backend::ArchiveBackend;
 use self::archive::local::LocalDisk;
@@ -474,29 +474,8 @@ impl Store {
         Ok(view.window(media_base))
     }
 
-    /// A segment of a presentation, or its track's initialization segment where `number` is none: from memory where
-    /// it is there or about to be, else from the archive. The second value is whether it is sound.
-    ///
-    /// # Errors
-    ///
-    /// Where the archive cannot be read.
-    pub async fn media(
-        &self,
-        feed: &FeedName,
-        id: &PresentationId,
-        track: &TrackName,
-        number: Option<SegmentNumber>,
-    ) -> Result<Option<(Media, bool)>, StoreError> {
-        let current = self.current().get(feed).cloned();
-        if let Some(view) = current.filter(|view| view.id() == id)
-            && let Some(found) = view.media(track, number).await
-        {
-            return Ok(Some(found));
-        }
-        self.archived(feed, id, track, number).await
-    }
-
-    /// As [`Self::media`], from the archive alone.
+    /// A segment of a presentation in the archive, or its track's initialization segment where `number` is none. The
+    /// second value is whether it is sound. For what is in memory see [`PresentationView::media`].
     ///
     /// # Errors
     ///
@@ -523,7 +502,7 @@ impl Store {
     }
 
     /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`. What is interrupted or
-    /// suspended stays so.
+    /// suspended stays so, and nobody is kept waiting for it any more.
     pub async fn shutdown(&self, timeout: Duration) {
         let now_unix_millis = clock::unix_millis();
         let views: Vec<_> = self.current().values().cloned().collect();
@@ -534,11 +513,14 @@ impl Store {
                 self.shared.end(&view, now_unix_millis);
             }
         }
-        let Some((archive, _)) = self.shared.archive.clone() else { return };
-        let deadline = clock::now() + timeout;
-        if let Err(error) = task::spawn_blocking(move || archive.stop(deadline)).await {
-            warn!(%error, "archive was not waited for");
+        if let Some((archive, _)) = self.shared.archive.clone() {
+            let deadline = clock::now() + timeout;
+            if let Err(error) = task::spawn_blocking(move || archive.stop(deadline)).await {
+                warn!(%error, "archive was not waited for");
+            }
         }
+        // Last, since who comes again at once is to find the next daemon, not this one.
+        self.current().values().for_each(|view| view.leave());
     }
 }
 

@@ -25,7 +25,9 @@ use super::disk::{Disk, DiskError};
 use super::documents::{Document, DocumentError, Documents, Key, media_base};
 use super::path::{Manifest, MediaPath, Wanted};
 use crate::log_limited;
-use crate::store::{FeedName, Media, PresentationId, PresentationView, Segment, Store, TrackName};
+use crate::store::{
+    Absent, FeedName, Media, PresentationId, PresentationView, Progress, Segment, Store, TrackName,
+};
 
 /// For what a URL will always mean: segment numbers restart with each presentation, so only URLs that name the
 /// presentation get this (RFC 8246 for `immutable`).
@@ -38,9 +40,6 @@ const NO_SUCH_NAME: &str = "there is nothing of that name";
 const NO_SUCH_RUNG: &str = "there is no such rung";
 /// For a segment or a part of one.
 const NO_SUCH_SEGMENT: &str = "this segment is not there: not yet, or no longer";
-/// How many segments past the end players ask for in low latency: by the MPD's rule the next one is due until they read
-/// the MPD again, which they do every two segments.
-const ASKED_PAST_END: u64 = 3;
 /// Seconds after which it is worth asking again where there was no place, or no chunk in time: about a segment's length.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
@@ -51,6 +50,8 @@ enum Fault {
     Reload(ReloadError),
     /// What was waited for did not come.
     NotInTime,
+    /// What was waited for comes from the next daemon.
+    Stopping,
     /// Too many wait already.
     NoPlace,
     Disk(DiskError),
@@ -60,6 +61,16 @@ enum Fault {
 impl From<DiskError> for Fault {
     fn from(error: DiskError) -> Self {
         Self::Disk(error)
+    }
+}
+
+impl From<Absent> for Fault {
+    fn from(absent: Absent) -> Self {
+        match absent {
+            Absent::Not => Self::NotFound(NO_SUCH_SEGMENT),
+            Absent::Late => Self::NotInTime,
+            Absent::Left => Self::Stopping,
+        }
     }
 }
 
@@ -85,6 +96,7 @@ impl IntoResponse for Fault {
             Self::NotFound(text) => (StatusCode::NOT_FOUND, text.to_owned()),
             Self::Reload(error) => (StatusCode::BAD_REQUEST, error.to_string()),
             Self::NotInTime => (unavailable, "what was asked for has not come in time".to_owned()),
+            Self::Stopping => (unavailable, "the appliance is stopping".to_owned()),
             Self::NoPlace => (unavailable, "too many requests are waiting".to_owned()),
             Self::Disk(error @ (DiskError::NoPlace | DiskError::NotInTime)) => {
                 log_limited!(Level::ERROR, %error, "media request failed");
@@ -183,13 +195,15 @@ impl MediaState {
         let track = view.track(track).ok_or(Fault::NotFound(NO_SUCH_RUNG))?;
         let mut progress = view.progress();
         loop {
-            if progress.borrow_and_update().ended {
+            let Progress { ended, left, .. } = *progress.borrow_and_update();
+            if ended {
                 return Ok(());
             }
             let (_, window) = self.documents.window(view);
             match hls::readiness(&window, track, &reload) {
                 Ok(Readiness::Ready) => return Ok(()),
                 Ok(Readiness::Refused(error)) => return Err(error.into()),
+                Ok(Readiness::Wait) if left => return Err(Fault::Stopping),
                 Ok(Readiness::Wait) => {}
                 Err(error) => return Err(DocumentError::from(error).into()),
             }
@@ -340,20 +354,11 @@ impl MediaState {
             Wanted::Manifest(_) => return Err(Fault::NotFound(NO_SUCH_NAME)),
         };
         let view = self.store.live(feed.as_str()).filter(|view| view.id() == presentation);
-        let mut found = None;
-        if let Some(view) = &view {
-            found = view.media(&track, number).await;
-            if found.is_none()
-                && let Some(number) = number
-                && let (Some(_), Latency::Low { .. }) = (view.track(&track), view.latency())
-                && view.past_end(number).is_some_and(|past| past <= ASKED_PAST_END)
-            {
-                return Ok(Found::nothing());
-            }
-        }
-        if found.is_none() {
-            found = self.archived(feed, presentation, &track, number).await?;
-        }
+        let found = match in_memory(view.as_deref(), &track, number).await? {
+            InMemory::Here(media, audio) => Some((media, audio)),
+            InMemory::Over => return Ok(Found::nothing()),
+            InMemory::Not => self.archived(feed, presentation, &track, number).await?,
+        };
         Found::media(found, presentation, &track, number, FOR_EVER)
     }
 
@@ -365,14 +370,10 @@ impl MediaState {
         track: &TrackName,
         (number, index): (SegmentNumber, u32),
     ) -> Result<Found, Fault> {
-        let found = match view {
-            Some(view) => match view.track(track) {
-                Some(at) => view.part(at, number, index).await.map(|found| (found, view.is_audio(at), view)),
-                None => None,
-            },
-            None => None,
-        };
-        let ((segment, range), audio, view) = found.ok_or(Fault::NotFound(NO_SUCH_SEGMENT))?;
+        let at = view.and_then(|view| Some((view.track(track)?, view)));
+        let (at, view) = at.ok_or(Fault::NotFound(NO_SUCH_SEGMENT))?;
+        let (segment, range) = view.part(at, number, index).await?;
+        let audio = view.is_audio(at);
         Ok(Found {
             what: What::Part(segment, range),
             content_type: if audio { "audio/mp4" } else { "video/mp4" },
@@ -402,13 +403,40 @@ impl MediaState {
         number: Option<SegmentNumber>,
     ) -> Result<Found, Fault> {
         let in_window = |number| view.listed().is_some_and(|(first, last)| (first..=last).contains(&number));
-        let found = match view.media(track, number).await {
-            None if !view.is_live() || number.is_some_and(in_window) => {
+        let found = match in_memory(Some(&view), track, number).await? {
+            InMemory::Here(media, audio) => Some((media, audio)),
+            InMemory::Over => return Ok(Found::nothing()),
+            InMemory::Not if !view.is_live() || number.is_some_and(in_window) => {
                 self.archived(view.feed(), view.id(), track, number).await?
             }
-            found => found,
+            InMemory::Not => None,
         };
         Found::media(found, view.id(), track, number, SHORT)
+    }
+}
+
+/// What memory has of a segment, or of an initialization segment.
+enum InMemory {
+    /// It, and whether it is sound.
+    Here(Media, bool),
+    /// That it will never be: the presentation has ended before it.
+    Over,
+    /// Nothing.
+    Not,
+}
+
+async fn in_memory(
+    view: Option<&PresentationView>,
+    track: &TrackName,
+    number: Option<SegmentNumber>,
+) -> Result<InMemory, Fault> {
+    let Some(view) = view else { return Ok(InMemory::Not) };
+    let over = |number| view.track(track).is_some() && view.follows_end(number);
+    match view.media(track, number).await {
+        Ok((media, audio)) => Ok(InMemory::Here(media, audio)),
+        Err(Absent::Not) if number.is_some_and(over) => Ok(InMemory::Over),
+        Err(Absent::Not) => Ok(InMemory::Not),
+        Err(absent) => Err(absent.into()),
     }
 }
 

@@ -143,6 +143,8 @@ pub(super) struct LiveWindow {
     published_unix_millis: u64,
     /// Nothing is taken any more.
     closed: bool,
+    /// What was due when it was closed.
+    due_at_end: u64,
     bytes: u64,
 }
 
@@ -180,6 +182,7 @@ impl LiveWindow {
             unkept: BTreeSet::new(),
             published_unix_millis: now_unix_millis,
             closed: false,
+            due_at_end: 0,
             bytes: 0,
         }
     }
@@ -304,12 +307,14 @@ impl LiveWindow {
         self.listed.is_some_and(|(_, last)| self.unkept.first().is_some_and(|number| *number <= last))
     }
 
-    /// No more comes: what is not whole is dropped. It has ended once nothing waits to be listed.
-    pub(super) fn close(&mut self, now_unix_millis: u64) {
+    /// No more comes: what is not whole is dropped. It has ended once nothing waits to be listed. `due` as in
+    /// [`Self::find`].
+    pub(super) fn close(&mut self, now_unix_millis: u64, due: SegmentNumber) {
         if self.closed {
             return;
         }
         self.closed = true;
+        self.due_at_end = due.0;
         self.published_unix_millis = now_unix_millis;
         for track in &mut self.tracks {
             for (number, segment) in &track.segments {
@@ -390,11 +395,13 @@ impl LiveWindow {
         self.closed
     }
 
-    /// By how many numbers one lies past the end of what has ended; none within, or while more comes.
+    /// By how many numbers one lies past the end of what has ended, and past what was due at that moment; none for what
+    /// does not follow the end, or while more comes.
     pub(super) fn past_end(&self, number: SegmentNumber) -> Option<u64> {
-        let last = self.tracks.iter().filter_map(|track| track.whole.last_key_value()).map(|(n, _)| *n).max();
-        let past = number.0.checked_sub(last?)?;
-        Some(past).filter(|past| self.closed && *past > 0)
+        let last =
+            self.tracks.iter().filter_map(|track| track.whole.last_key_value()).map(|(n, _)| *n).max()?;
+        let follows = self.closed && number.0 > last;
+        follows.then(|| number.0.saturating_sub(last.max(self.due_at_end)))
     }
 
     /// Whether the list will not grow any more.

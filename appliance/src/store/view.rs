@@ -1,30 +1,27 @@
 //! A presentation as viewers see it: its window, its segments, and waiting for the one about to exist.
 
+mod waiting;
+
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::{MediaTime, SegmentNumber, Timescale};
+use media::{MediaTime, SegmentNumber};
 use packager::cmaf::Chunk;
 use packager::window::{Latency, LiveEdge, Window, WindowTrack};
 use tokio::sync::watch;
-use tokio::time;
 
-use super::Media;
 use super::archive::{Archive, Job, Key};
 use super::catalogue::{PresentationRecord, TrackRecord};
 use super::listing::Listing;
-use super::live::{Change, Found, LiveWindow, Past, Reach};
+use super::live::{Change, LiveWindow, Past, Reach};
 use super::metrics::Metrics;
 use super::name::{FeedName, PresentationId, TrackName};
-use super::segment::{ChunkFound, Segment, SegmentChunk};
+use super::segment::{Segment, SegmentChunk};
 use crate::clock;
 
-/// How long a request for the next segment waits beyond one segment's length: encoding and packaging take that long
-/// at most, or the feed is late and the viewer had better ask again.
-const WAIT_BEYOND_SEGMENT: Duration = Duration::from_secs(1);
+pub use self::waiting::Absent;
 
 /// Where Date comes from for players that cannot trust the device's clock: `UTCTiming`.
 pub(super) const TIME_URL: &str = "/time";
@@ -46,6 +43,8 @@ pub struct Progress {
     pub ended: bool,
     /// Whether it has ended and everything of it that could be is in the archive.
     pub settled: bool,
+    /// Whether the daemon stops and leaves it to the next one: nothing more comes from this one.
+    pub left: bool,
 }
 
 /// The segment of a track that follows on its list.
@@ -183,15 +182,6 @@ impl PresentationView {
         Some(OpenSegment { number: segment.number(), chunks: segment.chunks(), whole, segment })
     }
 
-    /// A segment that is in memory now, whole or being written; does not wait.
-    #[must_use]
-    pub fn segment_in_memory(&self, track: usize, number: SegmentNumber) -> Option<Arc<Segment>> {
-        match self.find(track, number) {
-            Found::Here(segment) => Some(segment),
-            Found::Soon | Found::Not => None,
-        }
-    }
-
     /// How far back viewers may seek while it is live.
     #[must_use]
     pub fn time_shift(&self) -> Duration {
@@ -265,112 +255,6 @@ impl PresentationView {
                 })
                 .collect(),
         }
-    }
-
-    /// A segment in memory, whole or being written. Waits for the one about to exist, for one segment's length and a
-    /// second; what is further ahead, or gone, is none at once.
-    pub async fn segment(&self, track: usize, number: SegmentNumber) -> Option<Arc<Segment>> {
-        let mut progress = self.progress.subscribe();
-        let waiting = async {
-            loop {
-                progress.mark_unchanged();
-                match self.find(track, number) {
-                    Found::Here(segment) => return Some(segment),
-                    Found::Not => return None,
-                    Found::Soon => progress.changed().await.ok()?,
-                }
-            }
-        };
-        time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await.ok().flatten()
-    }
-
-    /// The segment in memory of which this is a chunk (`index` counts from zero), and the bytes of it that the chunk is.
-    /// Waits as [`Self::segment`] for the next one to be written; what is further ahead, or gone, is none at once.
-    pub async fn part(
-        &self,
-        track: usize,
-        number: SegmentNumber,
-        index: u32,
-    ) -> Option<(Arc<Segment>, Range<u64>)> {
-        let mut progress = self.progress.subscribe();
-        let waiting = async {
-            loop {
-                progress.mark_unchanged();
-                // Playlists say which parts come, so nobody counts them by the clock: only the next one is waited for.
-                let found = match self.lock().find(track, number, SegmentNumber(0)) {
-                    Found::Here(segment) => match segment.chunk(index) {
-                        ChunkFound::Here(chunk) => {
-                            return Some((segment, chunk.offset..chunk.offset.saturating_add(chunk.bytes)));
-                        }
-                        ChunkFound::Next => Found::Soon,
-                        ChunkFound::Not => Found::Not,
-                    },
-                    Found::Soon if index > 0 => Found::Not,
-                    found => found,
-                };
-                match found {
-                    Found::Soon => progress.changed().await.ok()?,
-                    Found::Here(_) | Found::Not => return None,
-                }
-            }
-        };
-        time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await.ok().flatten()
-    }
-
-    /// A segment in memory as [`Self::segment`], or the initialization segment of its track where `number` is none;
-    /// the second value is whether it is sound.
-    pub async fn media(&self, track: &TrackName, number: Option<SegmentNumber>) -> Option<(Media, bool)> {
-        let index = self.track(track)?;
-        let found = match number {
-            Some(number) => self.segment(index, number).await.map(Media::Segment),
-            None => self.init(index).map(Media::Init),
-        };
-        Some((found?, self.is_audio(index)))
-    }
-
-    /// Whether a player can begin: a segment is listed, or in low latency every track has a chunk.
-    fn is_playable(&self) -> bool {
-        let live = self.lock();
-        let low = self.record.target_latency.is_some();
-        live.range().is_some() || low && (0..self.names.len()).all(|track| live.open(track).is_some())
-    }
-
-    /// Waits until a player can begin, as long as [`Self::segment`] would; false where none can by then. It can once a
-    /// segment is listed; in low latency, once every track has a chunk.
-    pub async fn wait_until_playable(&self) -> bool {
-        let mut progress = self.progress.subscribe();
-        let waiting = async {
-            loop {
-                let ended = progress.borrow_and_update().ended;
-                if self.is_playable() || ended || progress.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        drop(time::timeout(self.segment_duration() + WAIT_BEYOND_SEGMENT, waiting).await);
-        self.is_playable()
-    }
-
-    /// By how many numbers one lies past the end of a presentation that has ended; none within it, or while more comes.
-    #[must_use]
-    pub fn past_end(&self, number: SegmentNumber) -> Option<u64> {
-        self.lock().past_end(number)
-    }
-
-    fn find(&self, track: usize, number: SegmentNumber) -> Found {
-        self.lock().find(track, number, self.due())
-    }
-
-    /// The segment that is being written now, if all goes well. In low latency that is what viewers ask for without having
-    /// been told of it; they are not to be sent away while a feed makes up for the time that a daemon or worker was away.
-    fn due(&self) -> SegmentNumber {
-        let record = &self.record;
-        if record.target_latency.is_none() {
-            return SegmentNumber(0);
-        }
-        let age = clock::unix_millis().saturating_sub(record.availability_start_unix_millis);
-        let elapsed = MediaTime::from_duration(Duration::from_millis(age), Timescale::VIDEO);
-        record.cadence.segment_of(record.cadence.frame_at(elapsed))
     }
 
     /// See [`super::Presentation::push`].
@@ -495,13 +379,18 @@ impl PresentationView {
             if live.closed() {
                 return false;
             }
-            live.close(now_unix_millis);
+            live.close(now_unix_millis, self.due());
             (live.bytes(), live.segments())
         };
         self.show(bytes, segments);
         self.progress.send_modify(|progress| progress.opened += 1);
         self.tell(&Change::default());
         true
+    }
+
+    /// The daemon stops, and the next one goes on with this. Who waits is told, and holds the stop up no longer.
+    pub(super) fn leave(&self) {
+        self.progress.send_modify(|progress| progress.left = true);
     }
 
     /// Everything that could be is in the archive.

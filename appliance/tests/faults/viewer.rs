@@ -180,13 +180,17 @@ impl Loop {
         self.seen.lock().unwrap().faults.push(format!("at {:?}: {fault}", self.since.elapsed()));
     }
 
-    /// A body, unless the request fails, for which only the daemon's absence is an excuse.
+    /// A body, unless the request fails, for which only the daemon's absence is an excuse; one that is about to go says
+    /// so by 503.
     fn get(&self, url: &str) -> Option<Vec<u8>> {
         let down_before = self.down.load(Ordering::SeqCst);
         let answer = http::request("GET", url, &[]);
         let excused = down_before || self.down.load(Ordering::SeqCst);
         match answer {
             Ok(answer) if answer.status == 200 => return Some(answer.body),
+            Ok(answer) if excused && answer.status == 503 && answer.header("retry-after").is_some() => {
+                self.seen.lock().unwrap().excused += 1;
+            }
             Ok(answer) => self.fault(format!("{url}: {} {}", answer.status, answer.text())),
             Err(_) if excused => self.seen.lock().unwrap().excused += 1,
             Err(error) => self.fault(error),

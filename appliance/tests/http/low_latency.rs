@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use appliance::clock;
 use appliance::store::{NewPresentation, NewTrack, Presentation, Store};
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
@@ -22,7 +23,14 @@ const ID: &str = "20261121T031500.000Z";
 const CHUNK: Duration = Duration::from_millis(500);
 const TRACKS: [&str; 2] = ["360p", "audio"];
 
+/// Time zero, in milliseconds since 1970.
+const START: u64 = 1_795_230_900_000;
+
 fn begin(store: &Store) -> Presentation {
+    begin_at(store, START)
+}
+
+fn begin_at(store: &Store, availability_start_unix_millis: u64) -> Presentation {
     let track = |name: &str, kind| NewTrack {
         name: name.to_owned(),
         kind,
@@ -36,7 +44,7 @@ fn begin(store: &Store) -> Presentation {
         feed: "studio-a".to_owned(),
         title: "Low".to_owned(),
         id: ID.to_owned(),
-        availability_start_unix_millis: 1_795_230_900_000,
+        availability_start_unix_millis,
         cadence: Cadence::new(FrameRate::new(20, 1).unwrap(), 2 * CHUNK, CHUNK),
         window: Duration::from_secs(20),
         memory: Duration::from_secs(20),
@@ -293,8 +301,9 @@ async fn what_does_not_come_in_time_is_503_and_no_viewer_waits_for_ever() {
     let part = waiting(&server, &path("2.0.m4s"), 2.0).await;
     let segment = waiting(&server, &path("2.m4s"), 3.0).await;
     let answers = tokio::join!(answer(held), answer(part), answer(segment));
-    assert_eq!((answers.0.status, answers.1.status, answers.2.status), (503, 404, 404));
-    assert!(answers.0.field("retry-after").is_some());
+    for answer in [answers.0, answers.1, answers.2] {
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("2")), "{}", answer.text());
+    }
     // Three target durations of one second.
     let waited = since.elapsed();
     assert!(waited > Duration::from_millis(2900) && waited < Duration::from_secs(5), "{waited:?}");
@@ -362,18 +371,63 @@ async fn a_player_can_begin_with_the_first_chunk_of_every_track() {
     assert!(index.text().contains("360p/1.0.m4s\""), "{}", index.text());
 }
 
+/// The next daemon will have what is due: whoever waits for it is told so, and the stop waits for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_what_is_due_when_the_daemon_stops_is_to_come_again() {
+    let server = Server::start().await;
+    let presentation = begin_at(&server.store, clock::unix_millis() - 8_500);
+    (1..=3).for_each(|number| write(&presentation, number));
+    push(&presentation, 0, 4, 0);
+    let playlist = waiting(&server, &playlist("?_HLS_msn=4"), 1.0).await;
+    let part = waiting(&server, &path("4.1.m4s"), 2.0).await;
+    let next = waiting(&server, &path("5.m4s"), 3.0).await;
+    // By the clock the ninth is being written now, and the worker or the daemon was away.
+    let due = waiting(&server, &path("8.m4s"), 4.0).await;
+    let short = waiting(&server, "/live/studio-a/audio/8.m4s", 5.0).await;
+    presentation.suspend();
+    assert_eq!(server.get(&path("4.1.m4s")).await.status, 404, "it is none of the next daemon's");
+    wait_for_places(&server, 4.0).await;
+    let since = Stopwatch::start();
+    server.store.shutdown(DEADLINE).await;
+    for waited in [playlist, next, due, short] {
+        let answer = answer(waited).await;
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("2")), "{}", answer.text());
+        assert_eq!(answer.text(), "the appliance is stopping");
+    }
+    assert_eq!(server.get(&path("8.m4s")).await.status, 503);
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    assert_eq!(answer(part).await.status, 404);
+    // What was whole is there as ever, and what is not due is nothing.
+    assert_eq!(server.get(&path("3.m4s")).await.status, 200);
+    assert_eq!(server.get(&path("99.m4s")).await.status, 404);
+}
+
+/// What a feed was to send meanwhile is due, and will not come: the end was far behind the clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_due_when_a_programme_ended_is_nothing_and_no_fault() {
+    let server = Server::start().await;
+    let presentation = begin_at(&server.store, clock::unix_millis() - 30_500);
+    (1..=3).for_each(|number| write(&presentation, number));
+    presentation.end(START);
+    for file in ["4.m4s", "20.m4s", "31.m4s"] {
+        assert_eq!(server.get(&path(file)).await.status, 204, "{file}");
+        assert_eq!(server.get(&format!("/live/studio-a/360p/{file}")).await.status, 204, "{file}");
+    }
+    assert_eq!(server.get(&path("60.m4s")).await.status, 404);
+}
+
 /// Until they read the MPD again, players go on asking by its rule.
 #[tokio::test(flavor = "multi_thread")]
 async fn segments_just_past_the_end_are_nothing_and_no_fault() {
     let server = Server::start().await;
-    let presentation = begin(&server.store);
+    let presentation = begin_at(&server.store, clock::unix_millis() - 3_000);
     (1..=3).for_each(|number| write(&presentation, number));
     let asked = waiting(&server, &path("4.m4s"), 1.0).await;
     presentation.end(1_795_230_910_000);
     let asked = answer(asked).await;
     assert_eq!((asked.status, asked.body.len()), (204, 0));
     let statuses =
-        [("3.m4s", 200), ("4.m4s", 204), ("6.m4s", 204), ("7.m4s", 404), ("4.0.m4s", 404), ("1.m4s", 200)];
+        [("3.m4s", 200), ("4.m4s", 204), ("6.m4s", 204), ("40.m4s", 404), ("4.0.m4s", 404), ("1.m4s", 200)];
     for (file, status) in statuses {
         assert_eq!(server.get(&path(file)).await.status, status, "{file}");
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use appliance::config;
-use appliance::store::{Discarded, Segment, StoreError};
+use appliance::store::{Absent, Discarded, Segment, StoreError};
 use media::SegmentNumber;
 use test_support::Stopwatch;
 
@@ -48,7 +48,7 @@ async fn the_segment_being_written_is_read_as_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_ends_after_a_segment_and_a_second() {
+async fn waiting_ends_after_three_segments() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _registry) = open(&NO_ARCHIVE, folder.path());
     let presentation = begin(&store, "studio-a", ID, Duration::from_secs(4));
@@ -59,13 +59,14 @@ async fn waiting_ends_after_a_segment_and_a_second() {
         let view = view.clone();
         async move {
             let before = tokio::time::sleep(Duration::ZERO).deadline();
-            let found = view.segment(0, SegmentNumber(number)).await.is_some();
+            let found = view.segment(0, SegmentNumber(number)).await.err();
             (found, tokio::time::sleep(Duration::ZERO).deadline().duration_since(before))
         }
     };
-    assert_eq!(asked(11).await, (false, SEGMENT + Duration::from_secs(1)));
-    for (number, found) in [(12, false), (u64::MAX, false), (5, false), (0, false), (6, true), (10, true)] {
-        assert_eq!(asked(number).await, (found, Duration::ZERO), "segment {number}");
+    assert_eq!(asked(11).await, (Some(Absent::Late), 3 * SEGMENT));
+    let not = Some(Absent::Not);
+    for (number, absent) in [(12, not), (u64::MAX, not), (5, not), (0, not), (6, None), (10, None)] {
+        assert_eq!(asked(number).await, (absent, Duration::ZERO), "segment {number}");
     }
 }
 
@@ -108,14 +109,14 @@ async fn without_an_archive_the_last_presentation_stays_until_the_next() {
     assert_eq!(window.published_unix_millis, 1_795_230_910_000);
     assert_eq!(window.tracks[0].segments.len(), 3);
     let since = Stopwatch::start();
-    assert!(view.segment(0, SegmentNumber(4)).await.is_none());
+    assert_eq!(view.segment(0, SegmentNumber(4)).await.err(), Some(Absent::Not));
     assert!(since.elapsed() < Duration::from_secs(1));
     let infos = store.presentations(Some("studio-a")).await.unwrap();
     assert_eq!((infos.len(), infos[0].live, infos[0].archived), (1, false, false));
 
     let next = begin(&store, "studio-a", "20261121T041500.000Z", Duration::from_secs(20));
     assert!(store.live("studio-a").unwrap().is_live());
-    assert!(view.segment(0, SegmentNumber(1)).await.is_none());
+    assert_eq!(view.segment(0, SegmentNumber(1)).await.err(), Some(Absent::Not));
     drop(next);
     assert!(!store.live("studio-a").unwrap().is_live(), "a writer that is dropped ends its presentation");
 }

@@ -184,7 +184,16 @@ pub(crate) async fn fetch(
 ) -> Option<Vec<u8>> {
     let (feed, id) = (FeedName::new(feed).unwrap(), PresentationId::new(id).unwrap());
     let track = TrackName::new(TRACKS[track]).unwrap();
-    let (media, _) = store.media(&feed, &id, &track, number.map(SegmentNumber)).await.unwrap()?;
+    let number = number.map(SegmentNumber);
+    let view = store.live(feed.as_str()).filter(|view| *view.id() == id);
+    let in_memory = match view {
+        Some(view) => view.media(&track, number).await.ok(),
+        None => None,
+    };
+    let media = match in_memory {
+        Some((media, _)) => media,
+        None => store.archived(&feed, &id, &track, number).await.unwrap()?.0,
+    };
     match media {
         Media::Init(bytes) => Some(bytes.to_vec()),
         Media::Segment(segment) => Some(segment.complete()?.parts.concat()),

@@ -75,7 +75,7 @@ async fn what_was_open_is_gone_on_with() {
     assert!(matches!(store.resume(interrupted), Err(StoreError::NotInterrupted { .. })));
     assert!(store.interrupted("studio-a").is_none());
     write(&presentation, 11..=15);
-    assert!(asked.await.unwrap().is_some(), "who asked for the next one while nobody had decided gets it");
+    assert!(asked.await.unwrap().is_ok(), "who asked for the next one while nobody had decided gets it");
     assert_eq!(view.listed(), Some((SegmentNumber(1), SegmentNumber(15))));
     presentation.end(1_795_230_930_000);
     store.shutdown(DEADLINE).await;

@@ -118,7 +118,7 @@ fn the_end_drops_what_is_not_whole() {
     let mut live = window(1, 60);
     whole(&mut live, 0, 1);
     live.push(0, SegmentNumber(2), chunk(b"half"));
-    live.close(77);
+    live.close(77, NOT_BY_CLOCK);
     assert!(live.ended());
     assert_eq!((numbers(&live, 0), live.bytes(), live.published_unix_millis()), (vec![1], 1000, 77));
     assert!(matches!(live.find(0, SegmentNumber(2), NOT_BY_CLOCK), Found::Not));
@@ -180,7 +180,7 @@ fn a_number_waits_for_the_archive_and_only_so_long() {
     for track in 0..2 {
         assert!(!whole_at(&mut live, track, 4, at(1000).instant).listed);
     }
-    live.close(9);
+    live.close(9, NOT_BY_CLOCK);
     assert!(!live.ended() && live.closed(), "the last is still to be listed");
     assert!(live.kept(SegmentNumber(4), at(1001)).listed);
     assert!(live.ended());
