@@ -210,7 +210,8 @@ impl SourceProbe {
 
     /// Media came whose coding format, which calls itself `codec`, is none of ours.
     pub fn unsupported(&mut self, track: Track, codec: &str) {
-        let codec: String = codec.chars().filter(|c| c.is_ascii_graphic()).take(MAX_CODEC_NAME).collect();
+        let shown = |c: &char| c.is_ascii_graphic() || *c == ' ';
+        let codec: String = codec.chars().filter(shown).take(MAX_CODEC_NAME).collect();
         self.refuse(match track {
             Track::Video => Refusal::Codec { track: "video", codec, supported: "H.264, HEVC and AV1" },
             Track::Audio => Refusal::Codec { track: "audio", codec, supported: "AAC" },

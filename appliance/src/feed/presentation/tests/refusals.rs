@@ -20,7 +20,7 @@ fn refused(driver: &Driver) -> &str {
 fn what_cannot_be_taken_is_named() {
     let mut driver = Driver::new(PLAIN);
     driver.input(Input::Unsupported { track: Track::Video, codec: "On2 VP6".to_owned() });
-    assert_eq!(refused(&driver), "video codec On2VP6 is not supported; supported: H.264, HEVC and AV1");
+    assert_eq!(refused(&driver), "video codec On2 VP6 is not supported; supported: H.264, HEVC and AV1");
 
     let mut driver = Driver::new(PLAIN);
     driver.input(Input::VideoConfiguration { codec: VideoCodec::H264, record: Bytes::from_static(&[1, 2]) });
