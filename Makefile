@@ -73,7 +73,7 @@ lint: deps-build ## Formatting, clippy without a warning, and cargo-deny where i
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
-	  else echo 'lint: cargo-deny is not installed; licences are still checked by the house_rules test'; fi
+	  else echo 'lint: cargo-deny is not installed; the house_rules test still holds licences, bans and sources'; fi
 
 .PHONY: bench-main
 bench-main: deps-demo ## Measure the main job against the ffmpeg command line, and print a table

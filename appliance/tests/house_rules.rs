@@ -176,11 +176,7 @@ fn the_readme_names_the_two_commands_and_they_are_there() {
     assert_eq!(commands, ["set -eu", "cd \"$(dirname \"$0\")/..\"", "exec make test"]);
 }
 
-#[test]
-fn every_dependency_has_a_licence_that_is_allowed() {
-    let deny: toml::Table = read(&root().join("deny.toml")).parse().expect("deny.toml is TOML");
-    let allowed: BTreeSet<&str> =
-        deny["licenses"]["allow"].as_array().expect("a list").iter().filter_map(|l| l.as_str()).collect();
+fn metadata() -> Value {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--offline", "--locked"])
@@ -189,7 +185,83 @@ fn every_dependency_has_a_licence_that_is_allowed() {
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
+}
+
+/// What cargo-deny holds under `bans` and `sources`, where it is not installed. Of several versions of a crate it only
+/// warns.
+#[test]
+fn dependencies_are_from_the_registry_and_none_is_banned() {
+    let deny: toml::Table = read(&root().join("deny.toml")).parse().expect("deny.toml is TOML");
+    let banned: BTreeSet<&str> = deny["bans"]["deny"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|ban| ban["crate"].as_str())
+        .collect();
+    assert!(banned.contains("openssl-sys"), "{banned:?}");
+    assert_eq!(deny["bans"]["wildcards"].as_str(), Some("deny"));
+    for unknown in ["unknown-registry", "unknown-git"] {
+        assert_eq!(deny["sources"][unknown].as_str(), Some("deny"), "{unknown}");
+    }
+    let lock: toml::Table = read(&root().join("Cargo.lock")).parse().expect("Cargo.lock is TOML");
+    let mut faults = Vec::new();
+    for package in lock["package"].as_array().expect("a list") {
+        let name = package["name"].as_str().expect("a name");
+        if banned.contains(name) {
+            faults.push(format!("{name} is banned"));
+        }
+        // Packages of the workspace have no source.
+        let source = package.get("source").and_then(|source| source.as_str());
+        if let Some(source) = source.filter(|s| *s != "registry+https://github.com/rust-lang/crates.io-index")
+        {
+            faults.push(format!("{name} is from {source}"));
+        }
+    }
+    let metadata = metadata();
+    let ours = metadata["packages"].as_array().expect("a list").iter().filter(|p| p["source"].is_null());
+    for package in ours {
+        for dependency in package["dependencies"].as_array().expect("a list") {
+            if dependency["req"] == "*" && dependency["path"].is_null() {
+                faults.push(format!("{} takes any version of {}", package["name"], dependency["name"]));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "dependencies against deny.toml:\n{}", faults.join("\n"));
+}
+
+/// Names as the code registers them: the only strings of this form outside tests.
+#[test]
+fn every_metric_is_documented() {
+    let names = |text: &str, quote: char| -> BTreeSet<String> {
+        let is_name = |word: &&str| {
+            word.strip_prefix("rungd_").is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+            })
+        };
+        text.split(quote).filter(is_name).map(str::to_owned).collect()
+    };
+    let sources = files("rs").into_iter().filter(|path| path.starts_with(root().join("appliance/src")));
+    let in_code: BTreeSet<String> = sources
+        .filter(|path| !path.ends_with("tests.rs"))
+        .flat_map(|path| names(read(&path).split("#[cfg(test)]").next().unwrap_or_default(), '"'))
+        .collect();
+    assert!(in_code.len() > 50, "{in_code:#?}");
+    let documented = names(&read(&root().join("appliance/docs/metrics.md")), '`');
+    let missing: Vec<_> = in_code.difference(&documented).collect();
+    let gone: Vec<_> = documented.difference(&in_code).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "not in docs/metrics.md: {missing:?}; only there: {gone:?}"
+    );
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_is_allowed() {
+    let deny: toml::Table = read(&root().join("deny.toml")).parse().expect("deny.toml is TOML");
+    let allowed: BTreeSet<&str> =
+        deny["licenses"]["allow"].as_array().expect("a list").iter().filter_map(|l| l.as_str()).collect();
+    let metadata = metadata();
     let mut faults = Vec::new();
     for package in metadata["packages"].as_array().expect("a list") {
         let licence = package["license"].as_str().unwrap_or("none");

@@ -13,6 +13,7 @@
 //! a slate are shown, until another one takes its place ([`sources`]) or the grace time is over. It outlives its worker
 //! too ([`on_air`]'s `workers`).
 
+mod arrivals;
 mod note;
 mod on_air;
 mod probing;

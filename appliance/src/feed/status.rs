@@ -91,6 +91,14 @@ pub struct SourceStatus {
     pub pictures_dropped: u64,
     /// Jumps of the source's time stamps that were bridged.
     pub timestamp_jumps: u64,
+    /// Silent audio frames put in where the source left holes.
+    pub silence_frames: u64,
+    /// Pictures that came over the last seconds, a second; none while that is not known.
+    pub pictures_per_second: Option<f64>,
+    /// How irregularly its pictures (sound, where there are none) arrive (RFC 3550, 6.4.1), in microseconds.
+    pub jitter_micros: u64,
+    /// How fast its clock runs against ours, in parts per million; none until it is known, which takes a minute.
+    pub drift_ppm: Option<f64>,
 }
 
 /// One rung going out.
@@ -114,6 +122,10 @@ pub struct RungStatus {
     pub queue_depth: u32,
     /// Longest time in the encoder over the last second, in milliseconds.
     pub latency_millis: u64,
+    /// Frames given to the encoder.
+    pub frames_in: u64,
+    /// Those of them that repeat the one before.
+    pub frames_repeated: u64,
     /// Coded pictures put out.
     pub pictures_out: u64,
 }

@@ -4,7 +4,7 @@ mod recording;
 mod shown;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config;
 use crate::devices::{Devices, Share};
 use crate::feed::admission::EndRequest;
-use crate::feed::presentation::{Action, Opening, Presentation, SourceId};
+use crate::feed::presentation::{Action, Opening, Presentation, Role, SourceId};
 use crate::feed::publishers::Publishers;
 use crate::feed::resume::{self, Pace};
 use crate::feed::source::Input;
@@ -96,6 +96,8 @@ impl Task {
             () = self.parts.devices.ready() => {}
             _ = self.stopping.wait_for(|stop| *stop) => {}
         }
+        let name = self.feed.config.load().name.clone();
+        self.parts.metrics.begin(&name);
         self.go_on().await;
         loop {
             let publisher = tokio::select! {
@@ -112,6 +114,9 @@ impl Task {
         }
         // One that still waits is told by this.
         drop(self.feed.take_waiting());
+        if *self.removed.borrow() {
+            self.parts.metrics.end(&name);
+        }
     }
 
     /// Goes on with what an earlier daemon left, if it left something and that may be.
@@ -142,6 +147,7 @@ impl Task {
         };
         let mut programme = self.programme(config, presentation).await;
         programme.recording = Some(recording);
+        programme.roles.push(Role::Primary);
         programme.id = Some(id.to_string());
         programme.act(actions);
         self.put_on(programme).await;
@@ -159,6 +165,9 @@ impl Task {
             worker: None,
             device: None,
             worker_build: String::new(),
+            roles: Vec::new(),
+            rungs: Vec::new(),
+            without_source_since: None,
             recording: None,
             pace: Pace::default(),
             operator: self.feed.hear_operator(),
@@ -197,6 +206,12 @@ struct Programme {
     /// What the programme is transcoded on: the same from its first worker to its last.
     device: Option<Share>,
     worker_build: String,
+    /// Who has published to it: a publisher of the same role goes on with it.
+    roles: Vec<Role>,
+    /// The names of its rungs, in the order of the worker's reports.
+    rungs: Vec<String>,
+    /// Until when time without a source has been counted, while there is none.
+    without_source_since: Option<Instant>,
     recording: Option<store::Presentation>,
     /// The operator's picture for the slate; empty without one.
     slate: Bytes,
@@ -260,7 +275,11 @@ impl Programme {
     }
 
     fn join(&mut self, publisher: Publisher) {
-        self.parts.metrics.publish(&self.config.name);
+        let again = self.roles.contains(&publisher.role);
+        if !again {
+            self.roles.push(publisher.role);
+        }
+        self.parts.metrics.publish(&self.config.name, again);
         let (peer, encoder) = (&publisher.who.address, &publisher.who.encoder);
         let session = publisher.who.session;
         info!(feed = self.config.name, session, peer, encoder, role = ?publisher.role, "publish begins");
@@ -324,6 +343,11 @@ impl Programme {
         let now = clock::both();
         let actions = match event {
             WorkerEvent::Message(message, payload) => {
+                if let worker_protocol::FromWorker::Report(report) = &message {
+                    for (rung, report) in self.rungs.iter().zip(&report.rungs) {
+                        self.parts.metrics.latencies(&self.config.name, rung, report);
+                    }
+                }
                 if let worker_protocol::FromWorker::Hello { build, .. } = &message {
                     self.worker_build.clone_from(build);
                 }
@@ -336,6 +360,9 @@ impl Programme {
             }
             WorkerEvent::Ended(death) => {
                 self.worker = None;
+                if !matches!(death, supervisor::Death::Finished) {
+                    self.parts.metrics.worker_death(&self.config.name);
+                }
                 self.presentation.worker_ended(now, &death)
             }
         };
@@ -388,6 +415,7 @@ impl Programme {
     }
 
     fn start_worker(&mut self, job: worker_protocol::Job) {
+        self.rungs = job.rungs.iter().map(|rung| rung.rung.name.clone()).collect();
         let device = match self.device.take() {
             Some(device) => device,
             None => match self.parts.devices.take(&self.config.device, load(&job)) {
@@ -518,6 +546,11 @@ impl Programme {
             Some(facts) if facts.begun => FeedState::Slate,
             _ => FeedState::Starting,
         };
+        if let Some(since) = self.without_source_since.take() {
+            let passed = now.instant.saturating_duration_since(since);
+            self.parts.metrics.slate(&self.config.name, passed);
+        }
+        self.without_source_since = (state == FeedState::Slate).then_some(now.instant);
         let mut status = FeedStatus {
             state,
             presentation: self.id.clone(),

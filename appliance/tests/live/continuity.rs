@@ -38,6 +38,10 @@ fn an_encoder_that_comes_back_with_other_settings_goes_on_with_the_same_programm
     assert_eq!(before.availability_start, after.availability_start);
     assert!(second.is_running(), "{}", second.log());
     output::check(&rungd, &after);
+    assert_eq!(rungd.metric("rungd_feed_reconnects_total", &[]), Some(1.0));
+    let slate = rungd.metric("rungd_feed_slate_seconds_total", &[]);
+    assert!(slate.is_some_and(|seconds| (2.0..30.0).contains(&seconds)), "{slate:?} s of slate");
+    assert!(rungd.metric("rungd_feed_silence_frames_total", &[]).is_some_and(|frames| frames > 90.0));
 }
 
 #[test]
@@ -67,6 +71,12 @@ fn the_programme_ends_when_nobody_comes_back() {
         Manifest::fetch(&rungd.mpd_url("studio-e")).filter(|manifest| !manifest.dynamic)
     });
     assert!(ended.fewest_segments() >= before.fewest_segments() + 2, "the slate is part of it");
+    // What was measured of it is not shown for ever; what was counted is.
+    for name in ["real_time_ratio", "bits_per_second", "queue_frames", "latency_seconds"] {
+        assert_eq!(rungd.metric(&format!("rungd_rung_{name}"), &[]), None, "{name}");
+    }
+    assert_eq!(rungd.metric("rungd_feed_source_jitter_seconds", &[]), None);
+    assert!(rungd.metric("rungd_rung_pictures_total", &[]).is_some_and(|pictures| pictures > 30.0));
     output::check(&rungd, &ended);
 }
 

@@ -48,7 +48,20 @@ fn a_feed_on_air_is_seen_in_metrics_api_and_status() {
     near("rungd_feed_publishes_total", &["feed=\"studio-m\""], 1.0);
     near("rungd_ingest_publishing", &[], 1.0);
     near("rungd_worker_starts_total", &[], 1.0);
-    for name in ["rungd_rung_real_time_ratio", "rungd_rung_bits_per_second", "rungd_rung_pictures_total"] {
+    near("rungd_feed_reconnects_total", &["feed=\"studio-m\""], 0.0);
+    near("rungd_feed_worker_deaths_total", &["feed=\"studio-m\""], 0.0);
+    let rate = rungd.metric("rungd_feed_source_frames_per_second", &["feed=\"studio-m\""]);
+    assert!(rate.is_some_and(|rate| (12.0..18.0).contains(&rate)), "{rate:?} of 15 pictures a second");
+    let jitter = rungd.metric("rungd_feed_source_jitter_seconds", &["feed=\"studio-m\""]);
+    assert!(jitter.is_some_and(|jitter| jitter > 0.0 && jitter < 0.5), "{jitter:?}");
+    for name in [
+        "rungd_rung_real_time_ratio",
+        "rungd_rung_bits_per_second",
+        "rungd_rung_frames_total",
+        "rungd_rung_pictures_total",
+        "rungd_rung_encode_latency_seconds_count",
+        "rungd_rung_encode_latency_seconds_sum",
+    ] {
         let value = rungd.metric(name, &["feed=\"studio-m\"", "rung=\"180p\""]);
         assert!(value.is_some_and(|v| v > 0.0), "{name}: {value:?}");
     }

@@ -35,4 +35,8 @@ fn one_feeds_worker_dies_and_the_other_feed_goes_on() {
     assert_eq!(struck.availability_start, again.availability_start, "the same programme");
     output::check(&rungd, &again);
     assert_eq!(rungd.metric("rungd_worker_ends_total", &["reason=\"signalled\""]), Some(1.0));
+    for (feed, deaths) in [("victim", 1.0), ("other", 0.0)] {
+        let label = format!("feed=\"{feed}\"");
+        assert_eq!(rungd.metric("rungd_feed_worker_deaths_total", &[&label]), Some(deaths), "{feed}");
+    }
 }

@@ -4,7 +4,7 @@ use media::{Cadence, Latency, Rung, Size, VideoCodec};
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older peer would misread.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// What a worker is to do: one feed on one device, with the rungs placed there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +151,9 @@ pub struct RungReport {
     pub busy_micros: u64,
     /// Frames waiting for the encoder now.
     pub queue_depth: u32,
-    /// Longest time from a frame's entry to its coded picture since the last report, in microseconds.
-    pub latency_micros: u64,
+    /// Grid frames of it that repeat the picture before them.
+    pub frames_repeated: u64,
+    /// Of each picture coded since the last report, the time from its frame's entry, in microseconds; bounded, so that
+    /// where many are coded at once, as after a worker's death, some are left out.
+    pub latencies_micros: Vec<u32>,
 }

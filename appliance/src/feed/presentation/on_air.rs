@@ -71,8 +71,12 @@ pub struct Facts {
     pub timestamp_jumps: u64,
     /// Silent audio frames put in.
     pub silence_frames: u64,
-    /// Workers that died.
-    pub worker_deaths: u64,
+    /// Pictures that came, a second; none while that is not known.
+    pub pictures_per_second: Option<f64>,
+    /// How irregularly the source's units arrive.
+    pub jitter: Duration,
+    /// How fast the source's clock runs against ours, in parts per million; none until it is known.
+    pub drift_ppm: Option<f64>,
     /// Whether there is a source.
     pub attached: bool,
     /// The grid's rate.
@@ -321,6 +325,9 @@ impl OnAir {
         self.input_meter.add(now.instant, payload.len());
         let placed = self.timeline.place(elapsed, Track::Audio, stamp);
         audio.head = audio.head.max(placed.pts);
+        if self.video.is_none() {
+            self.watch.arrivals.unit(now.instant, placed.pts);
+        }
         let findings =
             [self.watch.unit(now.instant, payload.len()), self.watch.stamp(now.instant, placed.event)];
         let packaged = audio.place(placed.pts, payload);
@@ -582,7 +589,9 @@ impl OnAir {
             key_frame_interval: self.watch.key_frame_interval(),
             timestamp_jumps: self.timeline.counters().jumps,
             silence_frames: self.audio.as_ref().map_or(0, |audio| audio.silent_frames()),
-            worker_deaths: self.workers.deaths(),
+            pictures_per_second: self.watch.arrivals.per_second(now.instant).filter(|_| self.video.is_some()),
+            jitter: self.watch.arrivals.jitter(),
+            drift_ppm: self.timeline.drift_ppm(),
             attached: self.attached,
             frame_rate: self.cadence.frame_rate(),
             begun: self.begun,

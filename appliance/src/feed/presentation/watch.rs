@@ -7,6 +7,7 @@ use media::probe::Source;
 use media::timeline::TimelineEvent;
 use media::{FrameRate, MediaTime, Size, VideoParams};
 
+use super::arrivals::Arrivals;
 use crate::config::{InputRule, RuleAction, SourceLimits};
 
 /// Over how long the bit rate is held against its bound.
@@ -45,6 +46,8 @@ pub(super) struct Watch {
     seconds: VecDeque<(u64, u64)>,
     since: Option<Instant>,
     last_key: Option<MediaTime>,
+    /// Of its pictures; of its sound, where there are none.
+    pub(super) arrivals: Arrivals,
     key_frame_interval: Duration,
     /// When faults of time stamps came; no more than their bound and one.
     timestamp_faults: VecDeque<Instant>,
@@ -59,6 +62,7 @@ impl Watch {
             seconds: VecDeque::new(),
             since: None,
             last_key: None,
+            arrivals: Arrivals::default(),
             key_frame_interval: Duration::ZERO,
             timestamp_faults: VecDeque::new(),
             told: Vec::new(),
@@ -136,6 +140,7 @@ impl Watch {
 
     /// A picture came that stands at `dts`.
     pub(super) fn picture(&mut self, now: Instant, dts: MediaTime, key: bool) -> Option<Finding> {
+        self.arrivals.unit(now, dts);
         let last = *self.last_key.get_or_insert(dts);
         let interval = dts.minus(last).to_duration();
         if key {

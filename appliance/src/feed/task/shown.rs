@@ -27,6 +27,10 @@ pub(super) fn source_status(facts: &Facts, report: &Report) -> SourceStatus {
         frames_repeated: report.frames_repeated,
         pictures_dropped: report.pictures_dropped,
         timestamp_jumps: facts.timestamp_jumps,
+        silence_frames: facts.silence_frames,
+        pictures_per_second: facts.pictures_per_second,
+        jitter_micros: u64::try_from(facts.jitter.as_micros()).unwrap_or(u64::MAX),
+        drift_ppm: facts.drift_ppm,
     }
 }
 
@@ -46,7 +50,9 @@ pub(super) fn rung_statuses(facts: &Facts, report: &Report) -> Vec<RungStatus> {
             measured_bit_rate: facts.rung_bit_rates.get(index).copied().unwrap_or_default(),
             real_time_ratio: real_time_ratio(told.frames_in, told.busy_micros, rate.as_f64()),
             queue_depth: told.queue_depth,
-            latency_millis: told.latency_micros / 1000,
+            latency_millis: told.latencies_micros.iter().max().map_or(0, |longest| u64::from(longest / 1000)),
+            frames_in: told.frames_in,
+            frames_repeated: told.frames_repeated,
             pictures_out: told.pictures_out,
         }
     };

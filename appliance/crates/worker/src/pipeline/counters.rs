@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::run::panic_text;
 
 /// How often counters are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Latencies between two reports: some seconds of the highest frame rate.
+const MAX_LATENCIES: usize = 1024;
 
 /// Running totals; each is written by one thread and read by the reporter.
 #[derive(Debug, Default)]
@@ -38,7 +40,9 @@ pub(super) struct RungCounters {
     pub(super) bytes_out: AtomicU64,
     pub(super) busy_micros: AtomicU64,
     pub(super) queue_depth: AtomicU32,
-    pub(super) latency_micros: AtomicU64,
+    pub(super) frames_repeated: AtomicU64,
+    /// Of the pictures since the last report.
+    latencies_micros: Mutex<Vec<u32>>,
 }
 
 impl Counters {
@@ -59,7 +63,7 @@ impl Counters {
         *self.source_size.lock().unwrap_or_else(PoisonError::into_inner) = Some(size);
     }
 
-    /// The totals now; the longest latencies begin anew.
+    /// The totals now; the latencies begin anew.
     pub(super) fn report(&self) -> Report {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Report {
@@ -79,9 +83,24 @@ impl Counters {
                     bytes_out: get(&rung.bytes_out),
                     busy_micros: get(&rung.busy_micros),
                     queue_depth: rung.queue_depth.load(Ordering::Relaxed),
-                    latency_micros: rung.latency_micros.swap(0, Ordering::Relaxed),
+                    frames_repeated: get(&rung.frames_repeated),
+                    latencies_micros: std::mem::take(&mut *rung.latencies()),
                 })
                 .collect(),
+        }
+    }
+}
+
+impl RungCounters {
+    fn latencies(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.latencies_micros.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A picture was this long in the encoder.
+    pub(super) fn latency(&self, latency: Duration) {
+        let mut latencies = self.latencies();
+        if latencies.len() < MAX_LATENCIES {
+            latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
         }
     }
 }

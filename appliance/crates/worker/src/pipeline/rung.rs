@@ -170,6 +170,7 @@ fn encode<C: Encode>(
             Some(task) => {
                 counters.queue_depth.fetch_sub(1, Ordering::Relaxed);
                 Counters::add(&counters.frames_in, 1);
+                Counters::add(&counters.frames_repeated, u64::from(task.wish.repeated));
                 inside.push_back((task.tag, task.entered));
                 encoder.send(&task.frame, task.tag, task.wish)?;
             }
@@ -187,8 +188,7 @@ fn encode<C: Encode>(
             if let Some(at) = inside.iter().position(|(tag, _)| *tag == coded.tag)
                 && let Some((_, entered)) = inside.remove(at)
             {
-                let latency = micros(now.saturating_duration_since(entered));
-                counters.latency_micros.fetch_max(latency, Ordering::Relaxed);
+                counters.latency(now.saturating_duration_since(entered));
             }
             Counters::add(&counters.pictures_out, 1);
             Counters::add(&counters.bytes_out, u64::try_from(coded.payload.len()).unwrap_or(u64::MAX));

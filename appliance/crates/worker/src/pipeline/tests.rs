@@ -249,6 +249,11 @@ fn a_picture_is_scaled_once_however_often_it_is_shown() {
     assert_eq!(done.said.last(), Some(&FromWorker::Finished));
     let Some(FromWorker::Report(report)) = done.said.iter().rev().nth(1) else { panic!("{:?}", done.said) };
     assert_eq!((report.frames_repeated, report.pictures_dropped, report.units_in), (50, 0, 2));
+    let rungs: Vec<_> = report.rungs.iter().map(|rung| (rung.frames_in, rung.frames_repeated)).collect();
+    assert_eq!(rungs, [(52, 50), (26, 25)]);
+    for rung in &report.rungs {
+        assert_eq!(u64::try_from(rung.latencies_micros.len()).unwrap(), rung.pictures_out);
+    }
 }
 
 #[test]

@@ -27,18 +27,11 @@ pub(super) enum Sequel {
 #[derive(Debug, Default)]
 pub(super) struct Workers {
     deaths: VecDeque<Instant>,
-    total: u64,
 }
 
 impl Workers {
-    /// Deaths since the beginning.
-    pub(super) const fn deaths(&self) -> u64 {
-        self.total
-    }
-
     /// A worker died at `now`.
     pub(super) fn died(&mut self, now: Instant) -> Sequel {
-        self.total += 1;
         self.deaths.push_back(now);
         while self.deaths.front().is_some_and(|death| now.saturating_duration_since(*death) > SPAN) {
             self.deaths.pop_front();
