@@ -188,6 +188,11 @@ impl Worker {
         }
     }
 
+    /// What is sent next was held and comes at once: its queue takes it, as a new worker's does.
+    pub const fn catch_up(&mut self) {
+        self.in_step = false;
+    }
+
     /// Lets time pass: a worker whose queue has come down to what is usual is held to that from then on.
     pub fn look(&mut self) {
         self.in_step |= self.to.max_capacity() - self.to.capacity() < QUEUE_TO_WORKER;

@@ -57,6 +57,8 @@ pub enum Action {
     StartWorker(Job),
     /// Send it this.
     ToWorker(ToWorker, Bytes),
+    /// What is sent to it next was held, and comes at once: it is behind for no fault of its own.
+    CatchUp,
     /// Open the presentation in the store.
     Begin(Opening),
     /// Keep this of track `.0`, in the order of [`Opening::tracks`].

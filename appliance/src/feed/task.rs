@@ -374,6 +374,11 @@ impl Programme {
             match action {
                 Action::StartWorker(job) => self.start_worker(job),
                 Action::ToWorker(message, payload) => self.send(message, payload),
+                Action::CatchUp => {
+                    if let Some(worker) = &mut self.worker {
+                        worker.catch_up();
+                    }
+                }
                 Action::Begin(opening) => self.begin(opening),
                 Action::Keep(track, package) => {
                     if let Some(recording) = &self.recording {

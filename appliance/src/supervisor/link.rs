@@ -61,6 +61,8 @@ struct Signs {
     fed_since_output: Option<Instant>,
     /// Whether one is being written.
     feeding: bool,
+    /// How many source pictures it had decoded by its last report.
+    decoded: u64,
     /// When the end of its source was put in its queue.
     finish_queued: Option<Instant>,
 }
@@ -75,6 +77,7 @@ impl Link {
                 failed: None,
                 fed_since_output: None,
                 feeding: false,
+                decoded: 0,
                 finish_queued: None,
             }),
             queued_bytes: AtomicUsize::new(0),
@@ -203,6 +206,11 @@ impl Link {
             FromWorker::RungOpened { .. } => signs.job_sent = None,
             FromWorker::Picture { .. } => signs.fed_since_output = signs.feeding.then_some(now),
             FromWorker::Failed { reason } => signs.failed = Some((now, reason.clone())),
+            // One that is brought up to date decodes for as long as a group of pictures takes, and puts nothing out.
+            FromWorker::Report(report) if report.pictures_decoded > signs.decoded => {
+                signs.decoded = report.pictures_decoded;
+                signs.fed_since_output = signs.fed_since_output.map(|_| now);
+            }
             FromWorker::Report(_) | FromWorker::Warning { .. } | FromWorker::Finished => {}
         }
     }
@@ -272,6 +280,18 @@ mod tests {
         link.note_fed(&ToWorker::FillTo { frame: 9, slate_from: u64::MAX }, at(100));
         assert_eq!(link.overdue(at(111), &config()), Some(Death::Hung(Duration::from_secs(10))));
         link.note_received(&FromWorker::Picture { rung: 0, frame: 9, key: false }, at(111));
+
+        // It decodes what it is brought up to date with; but only for as long as it does.
+        link.note_fed(&video, at(111));
+        let report = |pictures_decoded| {
+            FromWorker::Report(worker_protocol::Report { pictures_decoded, ..Default::default() })
+        };
+        link.note_received(&report(300), at(120));
+        link.note_received(&report(300), at(125));
+        assert_eq!(link.overdue(at(130), &config()), None);
+        assert_eq!(link.overdue(at(131), &config()), Some(Death::Hung(Duration::from_secs(10))));
+        link.note_received(&FromWorker::Picture { rung: 0, frame: 9, key: false }, at(111));
+        link.signs().fed_since_output = None;
 
         link.note_queued(&ToWorker::Finish, 0, at(111));
         assert_eq!(link.overdue(at(115), &config()), Some(Death::FinishTimeout(Duration::from_secs(3))));

@@ -303,6 +303,22 @@ async fn a_queue_that_is_full_of_pictures_still_takes_what_must_arrive() {
     assert_eq!(stage.end(worker).await.0, Death::FinishTimeout(SOON));
 }
 
+/// A publisher that stood by goes on air with all of its last group of pictures, which may be hundreds.
+#[tokio::test]
+async fn a_worker_in_step_takes_as_much_at_once_only_where_it_is_to_catch_up() {
+    let stage = Stage::new(&format!("{}; exec /bin/sleep 600", hello(VERSION)));
+    let mut worker = stage.spawn();
+    worker.look();
+    let fill = |worker: &Worker| {
+        (0..).take_while(|_| worker.send(video(10).0, Bytes::from_static(&[0; 10])).is_ok()).count()
+    };
+    assert_eq!(fill(&worker), QUEUE_TO_WORKER);
+    worker.catch_up();
+    assert_eq!(fill(&worker), REPLAY_TO_WORKER - QUEUE_TO_WORKER);
+    worker.look();
+    assert!(!worker.in_step, "not until it has caught up");
+}
+
 #[tokio::test]
 async fn a_queue_of_large_pictures_is_bounded_in_bytes() {
     let stage = Stage::new(&format!("{}; exec /bin/sleep 600", hello(VERSION)));

@@ -175,7 +175,7 @@ impl Compressed {
                 Action::Warn { text, .. } | Action::Rule { text, .. } => panic!("a rule is broken: {text}"),
                 Action::Dismiss(_, why) => panic!("the source is sent away: {why}"),
                 Action::Restart(..) | Action::Quarantine(_) => panic!("a worker died"),
-                Action::Note(_) | Action::Close => {}
+                Action::CatchUp | Action::Note(_) | Action::Close => {}
             }
         }
     }

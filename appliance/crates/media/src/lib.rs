@@ -40,4 +40,4 @@ pub use params::{AudioParams, ParamsError, VideoCodec, VideoParams};
 pub use picker::{FramePicker, Pick};
 pub use probe::{Hints, ProbeConfig, Refusal, Source, SourceProbe, Verdict};
 pub use time::{MediaTime, Timescale};
-pub use timeline::{Placed, SourceStamp, Timeline, TimelineConfig, TimelineEvent, Track};
+pub use timeline::{Arrival, Placed, SourceStamp, Timeline, TimelineConfig, TimelineEvent, Track};

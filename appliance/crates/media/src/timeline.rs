@@ -16,10 +16,11 @@
 //!   sound wander off the count, and drops or repeats one of each when it is worth one.
 //!
 //! Calling contract:
-//! 1. [`Timeline::anchor`] with the first key frame of a publish session (or the first audio frame where there is no
-//!    video); without it the first unit placed is the anchor. For a publisher that returns, [`Timeline::return_at`] says
-//!    where, and [`Timeline::set_nominal`] takes its frame lengths.
-//! 2. [`Timeline::place`] for each unit as it arrives, in the order of arrival. `now` never decreases.
+//! 1. The first unit placed stands at presentation time zero: let it be the first key frame (the first audio frame where
+//!    there is no video). For a publisher that takes over or returns, [`Timeline::set_nominal`] with its frame lengths,
+//!    then [`Timeline::rejoin`] with what it has sent so far.
+//! 2. [`Timeline::place`] for each unit, in the order of arrival, with the time it arrived at; behind a `rejoin` at
+//!    first for those that it was given. But for that, `now` never decreases.
 //! 3. [`Timeline::filled_to`] whenever frames were put out for a source that was silent.
 //! 4. After [`TimelineEvent::Lead`], stop reading from the source until wall time has caught up.
 
@@ -29,7 +30,7 @@ mod report;
 
 use std::time::Duration;
 
-use crate::{MediaTime, Timescale};
+use crate::{Cadence, MediaTime, Timescale};
 pub use config::TimelineConfig;
 use drift::{Drift, WINDOW_NANOS};
 pub use report::{Cause, Placed, TimelineCounters, TimelineEvent};
@@ -63,6 +64,17 @@ pub struct SourceStamp {
     pub composition_millis: i32,
 }
 
+/// A unit that a publisher sent before it went on air.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it came, since the presentation's start.
+    pub at: Duration,
+    /// Of which track it is.
+    pub track: Track,
+    /// Its stamp.
+    pub stamp: SourceStamp,
+}
+
 /// How long a track may take to follow the other's jump: interleaving is rarely over a second apart.
 const FOLLOW_NANOS: i128 = 10_000_000_000;
 /// The remembered lead shrinks by one part in this of wall time: a burst at the start is forgotten in a minute.
@@ -88,10 +100,8 @@ struct TrackState {
     /// The other track's offset, since it jumped; until when it may be followed.
     pending: Option<(i128, i128)>,
     last: Option<Last>,
-    /// The last dts given out, through all anchors.
+    /// The last dts given out.
     last_dts_ticks: Option<i64>,
-    /// The latest pts given out, likewise.
-    last_pts_ticks: Option<i64>,
     /// How much earlier than its stamp a unit is decoded, because composition offsets were negative.
     early: i128,
     late_since: Option<i128>,
@@ -188,51 +198,54 @@ impl Timeline {
         self.config.audio_frame = audio_frame;
     }
 
-    /// The first time that is free: everything before it was filled, or has units of one track at least. Zero at the start.
-    #[must_use]
-    pub fn free_from(&self) -> MediaTime {
-        let end = |track: Track| {
-            self.track(track).last_pts_ticks.map_or(0, |last| last.saturating_add(ticks(self.nominal(track))))
-        };
-        // The tick that is not before it, whatever its own scale was.
-        let filled = self.filled.map_or(0, |filled| match ticks(filled) {
-            early if nanos_of(time(early)) < filled => early.saturating_add(1),
-            tick => tick,
-        });
-        time(end(Track::Video).max(end(Track::Audio)).max(filled))
-    }
-
-    /// Where a publisher whose first key frame arrives at `now` is to go on, so that latency is what it was: as far
-    /// ahead of wall time as [`Self::steady_lead`] says, but not before [`Self::free_from`]. Take the next grid time,
-    /// fill up to it, and [`Self::anchor`] there.
-    #[must_use]
-    pub fn return_at(&self, now: Duration) -> MediaTime {
-        let lead = self.steady_lead().unwrap_or(MediaTime::ZERO);
-        self.free_from().max(MediaTime::from_duration(now, Timescale::VIDEO).plus(lead))
-    }
-
-    /// Begins a publish session: the unit stamped `stamp`, its first key frame, is shown at `at` (zero for a new
-    /// presentation, the next grid time for a publisher that returns), or at [`Self::free_from`] where that is later.
-    /// Gives the time. The unit itself is placed like any other. Units of the session that are stamped before it,
-    /// such as sound that comes before the first key frame, are placed before `at` and are too late where that is filled.
+    /// Begins the session of a publisher that takes over or returns. `held` is what it has sent so far, in the order of
+    /// arrival, from a key frame on (from the first audio frame where there is no video); it is placed by
+    /// [`Self::place`] then like everything else. Does nothing where there is nothing in it.
+    ///
+    /// Latency is what it was: the unit of `held` that was least delayed stands as far ahead of wall time as such units of
+    /// the sessions before, to the nearest grid time. What stands before times that are out is there for a decoder to
+    /// begin with, and no more; a group of pictures is up to ten seconds long, and with a source that stood by all of it
+    /// may be past.
+    ///
     /// Nothing of the session before may be placed any more.
-    pub fn anchor(&mut self, now: Duration, stamp: SourceStamp, at: MediaTime) -> MediaTime {
-        let at = at.max(self.free_from());
+    pub fn rejoin(&mut self, held: &[Arrival], cadence: &Cadence) {
+        let Some(first) = held.first() else { return };
+        let judge = match held.iter().any(|unit| unit.track == Track::Video) {
+            true => Track::Video,
+            false => Track::Audio,
+        };
+        // As it would be if the first unit were shown when it came.
+        let came = MediaTime::from_duration(first.at, Timescale::VIDEO);
+        let mut trial = self.clone();
+        trial.filled = None;
+        trial.anchor(first.at, first.stamp, came);
+        let mut newest = came;
+        for unit in held {
+            let placed = trial.place(unit.at, unit.track, unit.stamp);
+            newest = if unit.track == judge { placed.pts } else { newest };
+        }
+        let corrected = self.corrected;
+        let to_hold = self.drift_mut(judge).held(corrected);
+        let corrected_in_trial = trial.corrected;
+        let lead = trial.drift_mut(judge).recent(corrected_in_trial);
+        let moved = to_hold.zip(lead).map_or(0, |(to_hold, lead)| to_hold - lead);
+        let newest = newest.plus(time(ticks(moved)));
+        let on_grid = cadence.time_of(cadence.nearest_frame(newest)).minus(newest);
+        self.anchor(first.at, first.stamp, came.plus(time(ticks(moved))).plus(on_grid));
+    }
+
+    /// Begins a session: the unit stamped `stamp` is shown at `at`. The unit itself is placed like any other; others are
+    /// placed before it where they are stamped so.
+    fn anchor(&mut self, now: Duration, stamp: SourceStamp, at: MediaTime) {
         let source = i128::from(stamp.millis) * NANOS_PER_MILLI + i128::from(stamp.nanos);
         let offset = nanos_of(at) - source - self.composition(stamp);
         self.reference = Some((stamp.millis, i128::from(stamp.millis)));
         for track in [&mut self.video, &mut self.audio] {
-            *track = TrackState {
-                offset,
-                last_dts_ticks: track.last_dts_ticks,
-                last_pts_ticks: track.last_pts_ticks,
-                ..TrackState::default()
-            };
+            *track = TrackState { offset, ..TrackState::default() };
         }
         self.seen = nanos(now);
         self.high_lead = nanos_of(at) - self.seen;
         self.drift_jumped();
-        at
     }
 
     /// Everything before `to` was put out without the source; units for times before it are too late.
@@ -278,11 +291,8 @@ impl Timeline {
 
     /// Decides by how much to move both tracks over the next seconds, so that the source stays as far ahead of wall time as it was.
     fn correct_drift(&mut self, track: Track, now: i128, lead: i128) {
-        let drift = match track {
-            Track::Video => &mut self.drift[0],
-            Track::Audio => &mut self.drift[1],
-        };
-        if !drift.observe(now, lead, self.corrected) {
+        let corrected = self.corrected;
+        if !self.drift_mut(track).observe(now, lead, corrected) {
             return;
         }
         // One of the tracks is the judge, or they would pull at each other.
@@ -290,7 +300,8 @@ impl Timeline {
         if track == Track::Audio && video_lives {
             return;
         }
-        let Some(by) = drift.correction(now, self.corrected, self.config.max_drift_ppm) else { return };
+        let max_ppm = self.config.max_drift_ppm;
+        let Some(by) = self.drift_mut(track).correction(now, corrected, max_ppm) else { return };
         self.to_correct = by;
         self.counters.drift_corrections += 1;
     }
@@ -307,6 +318,14 @@ impl Timeline {
         self.corrected += by;
         for track in [Track::Video, Track::Audio] {
             self.move_track(track, by);
+        }
+    }
+
+    const fn drift_mut(&mut self, track: Track) -> &mut Drift {
+        let [video, audio] = &mut self.drift;
+        match track {
+            Track::Video => video,
+            Track::Audio => audio,
         }
     }
 
@@ -465,8 +484,9 @@ impl Timeline {
         source: i128,
         now: i128,
     ) -> Option<(i128, TimelineEvent)> {
+        // What came before its time was filled is not late, but was held for a decoder.
         let late = now - placed > nanos(self.config.max_lateness)
-            || self.filled.is_some_and(|filled| placed < filled);
+            || self.filled.is_some_and(|filled| placed < filled && now >= filled);
         let state = self.track_mut(track);
         if !late {
             state.late_since = None;
@@ -524,7 +544,6 @@ impl Timeline {
         let dts = ticks(last.placed - state.early).max(after_last);
         state.last_dts_ticks = Some(dts);
         let pts = ticks(last.placed + composition).max(dts);
-        state.last_pts_ticks = state.last_pts_ticks.max(Some(pts));
         Placed { dts: time(dts), pts: time(pts), event }
     }
 }

@@ -52,7 +52,8 @@ pub enum ToWorker {
     },
     /// One coded source picture, which is the payload: length-prefixed NAL units, or a temporal unit of OBUs.
     Video {
-        /// When it is decoded, in 90 kHz ticks of presentation time. May be negative or late; never decreases.
+        /// When it is decoded, in 90 kHz ticks of presentation time. May be negative or late; never decreases but where
+        /// another source begins, of which the first units may be long past: they are decoded, and not shown.
         dts_ticks: i64,
         /// When it is shown, likewise. Need not be on the grid.
         pts_ticks: i64,

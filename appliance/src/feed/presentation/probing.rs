@@ -14,6 +14,9 @@ use crate::feed::source::Input;
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 /// Most units held: ten seconds of 240 pictures and 94 audio frames a second are a third of it.
 const MAX_HELD_UNITS: usize = 10_000;
+/// How long a group of pictures is still held when the next one has begun: by then a source on air that had fallen silent
+/// before that has been replaced.
+const GROUP_PATIENCE: Duration = Duration::from_secs(1);
 /// Longest look at a source. One that has shown no key frame by then would keep its viewers waiting for ever.
 const MAX_LOOK: Duration = Duration::from_secs(20);
 
@@ -89,6 +92,8 @@ pub(super) struct Probing {
     held_bytes: usize,
     /// Whether a picture that decoding can start with is held.
     has_key: bool,
+    /// Where the key frame is, and when it came, that the held units of one that waits to go on air are to begin with soon.
+    next_group: Option<(usize, Instant)>,
     /// Whether any unit came.
     has_media: bool,
     /// The last video configuration record.
@@ -120,6 +125,7 @@ impl Probing {
             held: Vec::new(),
             held_bytes: 0,
             has_key: false,
+            next_group: None,
             has_media: false,
             configuration: None,
             since: None,
@@ -159,10 +165,8 @@ impl Probing {
             // Nothing can be made of pictures before the first key frame.
             Input::Video { key: false, .. } if !self.has_key => return,
             Input::Video { key, payload, .. } => {
-                if *key && self.found.is_some() {
-                    // It waits to go on air, and would do so with the last key frame.
-                    self.held.clear();
-                    self.held_bytes = 0;
+                if self.found.is_some() {
+                    self.let_go(now.instant, *key);
                 }
                 self.has_key |= key;
                 payload.len()
@@ -174,8 +178,23 @@ impl Probing {
         self.held.push(Held { at: now, input });
     }
 
+    /// It waits to go on air, and would do so with a key frame that came already: lets go of what came before that.
+    fn let_go(&mut self, now: Instant, key: bool) {
+        if let Some((index, _)) =
+            self.next_group.take_if(|(_, came)| now.saturating_duration_since(*came) >= GROUP_PATIENCE)
+        {
+            self.held.drain(..index);
+            let held = self.held.iter().map(|held| held.input.payload_bytes());
+            self.held_bytes = held.fold(0, usize::saturating_add);
+        }
+        if key {
+            self.next_group.get_or_insert((self.held.len(), now));
+        }
+    }
+
     /// The pictures so far cannot be decoded with a new configuration record.
     fn forget_pictures(&mut self) {
+        self.next_group = None;
         self.held.retain(|held| !matches!(held.input, Input::Video { .. }));
         self.has_key = false;
     }
@@ -210,6 +229,7 @@ impl Probing {
             self.held.clear();
             self.held_bytes = 0;
             self.has_key = false;
+            self.next_group = None;
         }
         Verdict::Ready
     }

@@ -32,6 +32,8 @@ pub(super) struct Drift {
     line: Option<Line>,
     /// The lead to hold.
     steady: Option<i128>,
+    /// What is held while that is not known: the lead that there was when the first session ended.
+    provisional: Option<i128>,
 }
 
 /// When a unit arrived, and its lead; in nanoseconds.
@@ -93,7 +95,23 @@ impl Drift {
 
     /// The stamps made a jump, or another publisher came: begins to measure anew. The lead to hold stays.
     pub(super) fn jumped(&mut self) {
-        *self = Self { steady: self.steady, ..Self::default() };
+        *self = Self { steady: self.steady, provisional: self.provisional, ..Self::default() };
+    }
+
+    /// The highest lead of the last ten or twenty seconds, in nanoseconds, where `corrected` is the sum of all corrections.
+    pub(super) fn recent(&self, corrected: i128) -> Option<i128> {
+        let open = self.open.map(|(_, best)| best.lead);
+        let last = self.windows.back().map(|best| best.lead);
+        open.max(last).map(|lead| lead + corrected)
+    }
+
+    /// The lead that a publisher is to have that returns now; none at the start. What is taken for it before the steady one
+    /// is known is taken once, or sessions in a row would each add what the best of them is better by.
+    pub(super) fn held(&mut self, corrected: i128) -> Option<i128> {
+        if self.steady.is_none() && self.provisional.is_none() {
+            self.provisional = self.recent(corrected);
+        }
+        self.steady.or(self.provisional)
     }
 
     /// The lead to hold, in nanoseconds, once it is known.

@@ -44,7 +44,7 @@ pub enum TimelineEvent {
 /// A unit on the presentation's timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
-    /// When it is decoded, in 90 kHz ticks; strictly increasing per track. May be negative.
+    /// When it is decoded, in 90 kHz ticks; strictly increasing per track and publish session. May be negative.
     pub dts: MediaTime,
     /// When it is shown, in 90 kHz ticks; at or after `dts`.
     pub pts: MediaTime,

@@ -11,6 +11,10 @@ fn timeline() -> Timeline {
     Timeline::new(TimelineConfig::default())
 }
 
+fn grid() -> Cadence {
+    Cadence::new(crate::FrameRate::PAL, Duration::from_secs(2), Duration::from_millis(500))
+}
+
 fn at(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap())
 }
@@ -295,9 +299,9 @@ proptest! {
             let stamp = SourceStamp { millis, nanos, composition_millis };
             match fill {
                 0 => {
-                    let free = timeline.free_from();
-                    let to = MediaTime::from_duration(now, Timescale::VIDEO);
-                    prop_assert_eq!(timeline.anchor(now, stamp, to), to.max(free));
+                    let track = if video { Track::Video } else { Track::Audio };
+                    timeline.rejoin(&[Arrival { at: now, track, stamp }], &grid());
+                    last = [None; 2];
                 }
                 1..10 => timeline.filled_to(MediaTime::from_duration(now, Timescale::VIDEO)),
                 _ => {}

@@ -1,6 +1,9 @@
 //! Another source takes its place in the programme: with any stamps, any encoder settings, any size or rate.
 
+use std::time::Duration;
+
 use media::probe::Source;
+use media::{Arrival, FrameRate, MediaTime, TimelineConfig, Timescale, Track};
 use worker_protocol::ToWorker;
 
 use super::OnAir;
@@ -10,29 +13,30 @@ use crate::feed::presentation::watch::Finding;
 use crate::feed::source::Input;
 
 impl OnAir {
-    /// Another source takes its place in the programme: at the latency that there was, on the next grid time.
+    /// Another source takes its place in the programme, at the latency that there was: what it sent just now is what is
+    /// shown next. What it sent before, back to the last key frame, is there for the decoder.
     pub(in super::super) fn attach(&mut self, ready: Ready) -> Vec<Action> {
         let Ready { source, zero, held } = ready;
         let mut actions = Vec::new();
-        let elapsed = self.elapsed(zero);
-        let stamp = held.first().and_then(|held| match &held.input {
-            Input::Video { stamp, .. } | Input::Audio { stamp, .. } => Some(*stamp),
-            _ => None,
-        });
-        if let Some(stamp) = stamp {
-            let frame = self.cadence.frame_at(self.timeline.return_at(elapsed));
-            let next = if self.cadence.time_of(frame) < self.timeline.return_at(elapsed) {
-                frame + 1
-            } else {
-                frame
+        let fits = self.sound_fits_of(&source);
+        let arrivals = held.iter().filter_map(|Held { at, input }| {
+            let (track, stamp) = match input {
+                Input::Video { stamp, .. } if self.video.is_some() => (Track::Video, *stamp),
+                Input::Audio { stamp, .. } if self.audio.is_some() && fits => (Track::Audio, *stamp),
+                _ => return None,
             };
-            self.timeline.anchor(elapsed, stamp, self.cadence.time_of(next));
-        }
+            Some(Arrival { at: self.elapsed(*at), track, stamp })
+        });
+        let arrivals: Vec<_> = arrivals.collect();
+        let (picture, sound) = frame_lengths(&source, self.cadence.frame_rate());
+        self.timeline.set_nominal(picture, sound);
+        self.timeline.rejoin(&arrivals, &self.cadence);
         if let (Some(video), Some(params)) = (&mut self.video, &source.video) {
             video.gop.clear();
             video.codec = params.codec;
             video.configuration = params.configuration.clone();
             video.gop.configuration(params.codec, params.configuration.clone());
+            actions.push(Action::CatchUp);
             let message = ToWorker::VideoConfiguration { codec: params.codec };
             actions.push(Action::ToWorker(message, params.configuration.clone()));
         }
@@ -47,7 +51,7 @@ impl OnAir {
         if let Some(text) = self.silent_because(&source) {
             self.heed(Finding::Warn { rule: "audio_format", text }, &mut actions);
         }
-        self.sound_fits = self.sound_fits_of(&source);
+        self.sound_fits = fits;
         self.source = source;
         for Held { at, input } in held {
             actions.extend(self.input(at, input));
@@ -78,4 +82,15 @@ impl OnAir {
             )
         })
     }
+}
+
+/// What is between two pictures, and two frames of sound, of a source, where it says so; else as on a grid of that rate.
+fn frame_lengths(source: &Source, grid: FrameRate) -> (Duration, Duration) {
+    let rate = source.video.as_ref().and_then(|video| video.frame_rate).unwrap_or(grid);
+    let nanos = 1_000_000_000 * u64::from(rate.denominator()) / u64::from(rate.numerator());
+    let sound = source.audio.as_ref().and_then(|params| {
+        let rate = Timescale::new(params.sample_rate)?;
+        Some(MediaTime::new(i64::from(params.samples_per_frame), rate).to_duration())
+    });
+    (Duration::from_nanos(nanos), sound.unwrap_or(TimelineConfig::default().audio_frame))
 }

@@ -205,6 +205,10 @@ pub(super) struct Driver {
     next_picture: u64,
     next_audio: u64,
     pictures: u64,
+    /// How many pictures there are from one key frame to the next.
+    pub(super) pictures_per_key: u64,
+    /// When the last picture that the worker was given is shown.
+    pub(super) last_shown: MediaTime,
 }
 
 /// What a configuration file makes of a feed with three rungs, one of them at half the rate.
@@ -277,6 +281,8 @@ impl Driver {
             next_picture: 5_000_000,
             next_audio: 5_000_000,
             pictures: 0,
+            pictures_per_key: PICTURES_PER_KEY,
+            last_shown: MediaTime::ZERO,
         }
     }
 
@@ -309,6 +315,9 @@ impl Driver {
                             }
                         }
                         ToWorker::VideoConfiguration { .. } => self.configurations += 1,
+                        ToWorker::Video { pts_ticks, .. } => {
+                            self.last_shown = MediaTime::new(*pts_ticks, Timescale::VIDEO);
+                        }
                         _ => {}
                     }
                     if let Some(worker) = &mut self.worker {
@@ -403,7 +412,7 @@ impl Driver {
             if picture {
                 self.next_picture += PICTURE_MICROS;
                 if tracks.video {
-                    self.picture(stamp, self.pictures.is_multiple_of(PICTURES_PER_KEY));
+                    self.picture(stamp, self.pictures.is_multiple_of(self.pictures_per_key));
                 }
             } else {
                 self.next_audio += AUDIO_MICROS;
@@ -412,6 +421,8 @@ impl Driver {
                 }
             }
         }
+        let rest = end.saturating_sub(self.source_micros) * 100 / percent.max(1);
+        self.until(self.now_micros + rest);
         self.source_micros = end;
     }
 
@@ -419,7 +430,7 @@ impl Driver {
     pub(super) fn stand_still(&mut self, count: u64) {
         let stamp = stamp(self.source_micros);
         for _ in 0..count {
-            self.picture(stamp, self.pictures.is_multiple_of(PICTURES_PER_KEY));
+            self.picture(stamp, self.pictures.is_multiple_of(self.pictures_per_key));
             self.audio(stamp);
             self.wait(33);
         }

@@ -28,6 +28,8 @@ pub(super) struct Log {
     pub(super) warnings: Vec<&'static str>,
     pub(super) closed: bool,
     pub(super) quarantines: usize,
+    /// How often a worker's queue was to take what was held of a source.
+    pub(super) caught_up: usize,
     /// Open segments that were dropped, chunks and all.
     pub(super) dropped: usize,
     /// What a later daemon would find.
@@ -65,6 +67,7 @@ impl Log {
             },
             Action::Note(note) => self.note = note.as_deref().cloned(),
             Action::Close => self.closed = true,
+            Action::CatchUp => self.caught_up += 1,
             Action::StartWorker(_) | Action::ToWorker(..) => {}
         }
     }

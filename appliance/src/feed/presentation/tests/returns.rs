@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use media::Latency;
+use bytes::Bytes;
+use media::{Latency, MediaTime, SourceStamp, VideoCodec};
 
-use super::driver::{AUDIO, BOTH, Driver, PLAIN, Ways, feed, limits};
+use super::driver::{AUDIO, AVC_576I25, BOTH, Driver, PLAIN, VIDEO, Ways, feed, limits};
 use crate::config::{BackupReturn, Feed};
 use crate::feed::presentation::Role;
+use crate::feed::source::Input;
 
 fn patient() -> Driver {
     let mut feed = feed();
@@ -132,4 +134,70 @@ fn sound_alone_comes_back_too() {
     driver.play(AUDIO, 8_000);
     driver.log.check_aligned();
     assert!(driver.log.listed() >= 7, "{}", driver.log.listed());
+}
+
+/// What stands by is held from its last key frame on, up to ten seconds ago. That is for the decoder; what is shown next is
+/// what comes next.
+#[test]
+fn however_long_a_group_of_pictures_is_switching_adds_no_latency() {
+    for (low, group) in [(false, 60), (false, 300), (true, 300)] {
+        let mut driver = if low { patient_and_prompt() } else { patient() };
+        driver.pictures_per_key = group;
+        driver.configure(BOTH);
+        driver.join(1, Role::Backup);
+        driver.configure(BOTH);
+        let both = |driver: &mut Driver, millis: u64| {
+            for _ in 0..millis / 100 {
+                driver.play_of(0, BOTH, 100);
+                driver.play_of_at_once(1, BOTH, 100);
+            }
+        };
+        let lead = |driver: &Driver| {
+            let elapsed = i64::try_from(driver.elapsed().as_millis()).unwrap();
+            driver.last_shown.ticks_at(media::Timescale::MILLIS) - elapsed
+        };
+        both(&mut driver, 12_000);
+        let before = lead(&driver);
+        for switch in 0..5 {
+            // The primary falls silent for a moment, late in a group of its standby's.
+            both(&mut driver, 7_000);
+            for _ in 0..15 {
+                driver.play_of(1, BOTH, 100);
+            }
+            assert_eq!(driver.presentation.source_on_air(), Some(1));
+            let away = lead(&driver);
+            assert!((away - before).abs() <= 100, "switch {switch}: {before} ms before, {away} ms now");
+            both(&mut driver, 25_000);
+            assert_eq!(driver.presentation.source_on_air(), Some(0));
+            let back = lead(&driver);
+            assert!((back - before).abs() <= 100, "switch {switch}: {before} ms before, {back} ms now");
+            driver.log.check_aligned();
+        }
+        assert_eq!(driver.log.caught_up, 10);
+        // What was held of the other one stands in the place of the silence; low latency does not wait so long.
+        let facts = driver.presentation.facts(driver.now()).unwrap();
+        let most = if low { 40 } else { 15 };
+        assert!(facts.silence_frames <= most, "{} silent frames in ten switches", facts.silence_frames);
+        assert!(driver.log.dismissed.is_empty());
+    }
+}
+
+#[test]
+fn what_bears_one_stamp_is_spaced_as_the_encoder_that_came_back_has_it() {
+    let mut driver = patient();
+    driver.configure(VIDEO);
+    driver.play(VIDEO, 6_000);
+    driver.leave();
+    driver.join(1, Role::Primary);
+    // 25 pictures a second where there were 29.97.
+    let record = Bytes::from_static(AVC_576I25);
+    driver.input(Input::VideoConfiguration { codec: VideoCodec::H264, record });
+    driver.play(VIDEO, 3_000);
+    let before = driver.last_shown;
+    let stamp = SourceStamp { millis: 14_000, ..SourceStamp::default() };
+    driver.picture(stamp, false);
+    let first = driver.last_shown;
+    driver.picture(stamp, false);
+    assert!(before < first);
+    assert_eq!(driver.last_shown.minus(first), MediaTime::from_millis(40));
 }
