@@ -158,7 +158,7 @@ pub(super) struct Archive {
 impl Archive {
     pub(super) fn start(
         backend: Arc<dyn ArchiveBackend>,
-        catalogue: Catalogue,
+        catalogue: Mutex<Catalogue>,
         lock: File,
         (retention, unchecked): (Retention, Vec<Listed>),
         metrics: Metrics,
@@ -170,7 +170,7 @@ impl Archive {
             lock: Mutex::new(Some(lock)),
         });
         let archive = Self { shared: shared.clone() };
-        let catalogue = Arc::new(Mutex::new(catalogue));
+        let catalogue = Arc::new(catalogue);
         let mut housekeeping = Some(Housekeeping::new(retention, unchecked));
         for _ in 0..WRITERS {
             let (backend, catalogue) = (backend.clone(), catalogue.clone());

@@ -275,6 +275,28 @@ impl Catalogue {
             .map_err(failed("reading how to go on"))
     }
 
+    /// Makes a presentation one of which nothing can be played, whatever rows there still are.
+    pub(super) fn empty(&self, row: i64) -> Result<(), CatalogueError> {
+        self.connection
+            .execute(
+                "UPDATE presentations SET bytes = 0, start_millis = 0, end_millis = 0, revision = revision + 1
+                 WHERE id = ?1",
+                params![row],
+            )
+            .map(drop)
+            .map_err(failed("emptying a presentation"))
+    }
+
+    /// Forgets some of a presentation's segments; whether there were any.
+    pub(super) fn remove_rows(&self, row: i64, at_once: u32) -> Result<bool, CatalogueError> {
+        let removed = self.connection.execute(
+            "DELETE FROM segments WHERE presentation = ?1 AND (track, number) IN
+                 (SELECT track, number FROM segments WHERE presentation = ?1 LIMIT ?2)",
+            params![row, at_once],
+        );
+        removed.map(|removed| removed > 0).map_err(failed("removing segments of a presentation"))
+    }
+
     /// Forgets a presentation and its segments.
     pub(super) fn remove(&self, row: i64) -> Result<(), CatalogueError> {
         self.connection

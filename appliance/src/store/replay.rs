@@ -110,7 +110,10 @@ impl Replays {
         feed: &FeedName,
         id: &PresentationId,
     ) -> Result<Option<Replay>, CatalogueError> {
-        Ok(self.lock().find(feed, id)?.map(|listed| Replay { listed }))
+        // One that has ended with nothing to be played is none, or is being removed.
+        let empty = |listed: &Listed| listed.ended_unix_millis.is_some() && listed.duration().is_zero();
+        let found = self.lock().find(feed, id)?.filter(|listed| !empty(listed));
+        Ok(found.map(|listed| Replay { listed }))
     }
 
     /// What a manifest of it is written from. Only segments that every track has are listed. Where segments were lost,

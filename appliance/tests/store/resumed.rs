@@ -24,6 +24,8 @@ async fn cut_off(segments: u64) -> TempDir {
     let (store, _registry) = open(&keep_all(), before.path());
     let presentation = begin(&store, "studio-a", ID, Duration::from_secs(60));
     write(&presentation, 1..=segments);
+    // A slow disk would have them listed without.
+    soon("the archive to have all", || presentation.view().waiting_for_archive() == 0);
     push(&presentation, 0, segments + 1, 0);
     let copied = Command::new("cp").arg("-a").arg(before.path().join(".")).arg(after.path()).status();
     assert!(copied.unwrap().success());

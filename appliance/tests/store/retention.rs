@@ -3,7 +3,8 @@ use std::time::Duration;
 use appliance::config;
 use test_support::wait::poll;
 
-use crate::programme::{begin, keep_all, metric, open, segment, write};
+use crate::programme::{begin, fetch, keep_all, metric, open, segment, write};
+use crate::shaky_disk::ShakyDisk;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -82,4 +83,80 @@ async fn what_is_live_is_shortened_before_its_window() {
         crate::programme::numbers(&store, "studio-a", "20261121T030000.000Z").await,
         (93..=100).collect::<Vec<_>>()
     );
+}
+
+/// Recordings of an earlier run: one that ended long before the other, and its folder.
+async fn two_recordings(folder: &std::path::Path) {
+    let (store, _registry) = open(&keep_all(), folder);
+    for (id, ended) in [(OLD, 1_795_230_910_000), (NEW, 1_795_240_910_000)] {
+        let presentation = begin(&store, "studio-a", id, Duration::from_secs(60));
+        write(&presentation, 1..=5);
+        presentation.end(ended);
+    }
+    store.shutdown(DEADLINE).await;
+}
+
+const OLD: &str = "20261121T010000.000Z";
+const NEW: &str = "20261121T020000.000Z";
+
+/// A day of a ladder is two hundred thousand files: live is not to wait for any of them.
+#[tokio::test]
+async fn what_is_live_does_not_wait_for_files_to_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    two_recordings(folder.path()).await;
+    let max_bytes = Some(1);
+    let archive = config::Archive { max_bytes, ..keep_all() };
+    let (disk, store, registry) = ShakyDisk::open_holding(folder.path(), &archive, Some(OLD));
+    let emptied = || async {
+        let infos = store.presentations(Some("studio-a")).await.unwrap();
+        infos.iter().all(|info| info.id != OLD)
+    };
+    let since = test_support::Stopwatch::start();
+    while !emptied().await {
+        assert!(since.elapsed() < DEADLINE, "it is still a recording");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(fetch(&store, "studio-a", OLD, 0, Some(1)).await, None, "what is being removed is not served");
+    live_is_protected(&store, &registry);
+    assert!(folder.path().join("archive/studio-a").join(OLD).exists(), "the disk hangs");
+    disk.let_go();
+    let gone = || !folder.path().join("archive/studio-a").join(OLD).exists();
+    assert!(poll(DEADLINE, || gone().then_some(())).is_some());
+}
+
+#[tokio::test]
+async fn what_is_live_does_not_wait_for_old_recordings_to_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    two_recordings(folder.path()).await;
+    let (_disk, store, registry) = ShakyDisk::open_holding(folder.path(), &keep_all(), Some(OLD));
+    // The look begins once nobody wants anything, and then hangs.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    live_is_protected(&store, &registry);
+}
+
+fn live_is_protected(store: &appliance::store::Store, registry: &prometheus::Registry) {
+    let presentation = begin(store, "studio-b", "20261121T040000.000Z", Duration::from_secs(60));
+    write(&presentation, 1..=5);
+    assert_eq!(metric(registry, "rungd_store_listed_unprotected_total"), 0.0);
+    assert_eq!(store.archive_health().unwrap().degraded, None);
+}
+
+/// The power fails while a recording is being removed: the next look goes on with it.
+#[tokio::test]
+async fn a_removal_that_was_cut_short_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    two_recordings(folder.path()).await;
+    let rows = rusqlite::Connection::open(folder.path().join("catalogue.sqlite")).unwrap();
+    let emptied = "UPDATE presentations SET bytes = 0, end_millis = 0 WHERE name = ?1";
+    assert_eq!(rows.execute(emptied, [OLD]).unwrap(), 1);
+    std::fs::remove_dir_all(folder.path().join("archive/studio-a").join(OLD).join("360p")).unwrap();
+    let (store, _registry) = open(&keep_all(), folder.path());
+    let left =
+        || rows.query_row("SELECT count(*) FROM presentations", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert!(poll(DEADLINE, || (left() == 1).then_some(())).is_some(), "{} are left", left());
+    assert!(!folder.path().join("archive/studio-a").join(OLD).exists());
+    let segments = rows.query_row("SELECT count(*) FROM segments", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(segments, 10);
+    let infos = store.presentations(None).await.unwrap();
+    assert_eq!(infos.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), [NEW]);
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
+use appliance::config;
 use appliance::store::archive::backend::{ArchiveBackend, ObjectName, Part};
 use appliance::store::archive::local::LocalDisk;
 use appliance::store::{FeedName, PresentationId, Store, TrackName};
@@ -24,17 +25,29 @@ pub(crate) enum Mood {
 pub(crate) struct ShakyDisk {
     disk: LocalDisk,
     mood: Mutex<Mood>,
+    /// What housekeeping hangs on, until it is let go.
+    held: Mutex<Option<PresentationId>>,
     changed: Condvar,
 }
 
 impl ShakyDisk {
     /// A store on such a disk, with its catalogue beside it.
     pub(crate) fn open(folder: &Path) -> (Arc<Self>, Store, Registry) {
+        Self::open_holding(folder, &keep_all(), None)
+    }
+
+    /// As [`Self::open`]; whoever looks at all files of that presentation, or removes them, is held up.
+    pub(crate) fn open_holding(
+        folder: &Path,
+        archive: &config::Archive,
+        held: Option<&str>,
+    ) -> (Arc<Self>, Store, Registry) {
+        let held = Mutex::new(held.map(|id| PresentationId::new(id).unwrap()));
         let disk = LocalDisk::open(&folder.join("archive")).unwrap();
-        let shaky = Arc::new(Self { disk, mood: Mutex::new(Mood::Works), changed: Condvar::new() });
+        let shaky = Arc::new(Self { disk, mood: Mutex::new(Mood::Works), held, changed: Condvar::new() });
         let registry = Registry::new();
         let catalogue = folder.join("catalogue.sqlite");
-        let store = Store::with_backend(&keep_all(), shaky.clone(), &catalogue, &registry).unwrap();
+        let store = Store::with_backend(archive, shaky.clone(), &catalogue, &registry).unwrap();
         (shaky, store, registry)
     }
 
@@ -42,12 +55,23 @@ impl ShakyDisk {
         *self.mood.lock().unwrap() = mood;
         self.changed.notify_all();
     }
+
+    pub(crate) fn let_go(&self) {
+        *self.held.lock().unwrap() = None;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self, presentation: &PresentationId) {
+        let held = self.held.lock().unwrap();
+        drop(self.changed.wait_while(held, |held| held.as_ref() == Some(presentation)).unwrap());
+    }
 }
 
 /// Nobody waits for a test that has failed.
 impl Drop for ShakyDisk {
     fn drop(&mut self) {
         self.set(Mood::Works);
+        self.let_go();
     }
 }
 
@@ -75,6 +99,7 @@ impl ArchiveBackend for ShakyDisk {
         presentation: &PresentationId,
         track: &TrackName,
     ) -> io::Result<Vec<(Part, u64)>> {
+        self.pass(presentation);
         self.disk.list(feed, presentation, track)
     }
 
@@ -87,6 +112,7 @@ impl ArchiveBackend for ShakyDisk {
     }
 
     fn remove_presentation(&self, feed: &FeedName, presentation: &PresentationId) -> io::Result<()> {
+        self.pass(presentation);
         self.disk.remove_presentation(feed, presentation)
     }
 }

@@ -1,6 +1,7 @@
 //! At the start: what an earlier run left is put in order, so that the catalogue and the files agree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use media::SegmentNumber;
@@ -11,6 +12,7 @@ use super::ArchiveError;
 use super::backend::{ArchiveBackend, ObjectName, Part};
 use crate::store::catalogue::{ALL, Catalogue, Listed, Noted, TrackRecord};
 use crate::store::name::TrackName;
+use crate::store::unpoisoned;
 
 /// How much of a presentation is read and compared with its checksums, from its end on. What was written was synced
 /// before it was noted, so only a disk that lies about that can lose anything, and then the last of it: this is 13 s at
@@ -44,9 +46,9 @@ pub(in crate::store) struct Recovered {
 /// name, and ends what cannot be gone on with. Presentations that can be are left without an end.
 pub(in crate::store) fn recover(
     backend: &dyn ArchiveBackend,
-    catalogue: &mut Catalogue,
+    catalogue: &Mutex<Catalogue>,
 ) -> Result<Recovered, ArchiveError> {
-    let listed = catalogue.list(None)?;
+    let listed = unpoisoned(catalogue).list(None)?;
     let known: HashSet<_> = listed
         .iter()
         .map(|presentation| (presentation.record.feed.clone(), presentation.record.id.clone()))
@@ -64,7 +66,7 @@ pub(in crate::store) fn recover(
             recovered.unchecked.push(presentation);
             continue;
         }
-        let last = catalogue.last_number(presentation.row)?.unwrap_or(SegmentNumber::FIRST).0;
+        let last = unpoisoned(catalogue).last_number(presentation.row)?.unwrap_or(SegmentNumber::FIRST).0;
         let newest = Look { from: last.saturating_sub(NEWEST_LOOKED_AT), ..Look::ALL };
         let long = last > ALL_LOOKED_AT;
         let left = long && reconcile(backend, catalogue, &presentation, newest)?;
@@ -76,12 +78,12 @@ pub(in crate::store) fn recover(
             recovered.unchecked.extend(long.then_some(presentation));
             continue;
         }
-        let Some(presentation) = catalogue.find(&record.feed, &record.id)? else { continue };
+        let Some(presentation) = unpoisoned(catalogue).find(&record.feed, &record.id)? else { continue };
         let record = &presentation.record;
         let superseded = recovered.interrupted.iter().any(|newer| newer.record.feed == record.feed);
         if superseded || record.window.is_zero() {
             info!(feed = %record.feed, presentation = %record.id, "ending what an earlier run left open");
-            catalogue.end(presentation.row, presentation.last_end_unix_millis())?;
+            unpoisoned(catalogue).end(presentation.row, presentation.last_end_unix_millis())?;
             continue;
         }
         recovered.interrupted.push(presentation);
@@ -101,7 +103,7 @@ pub(in crate::store) fn recover(
 /// Looks at the files of a recording, by their sizes only.
 pub(super) fn check(
     backend: &dyn ArchiveBackend,
-    catalogue: &mut Catalogue,
+    catalogue: &Mutex<Catalogue>,
     presentation: &Listed,
 ) -> Result<(), ArchiveError> {
     reconcile(backend, catalogue, presentation, Look { compared: 0, ..Look::ALL }).map(drop)
@@ -125,7 +127,7 @@ impl Look {
 /// it is then removed.
 fn reconcile(
     backend: &dyn ArchiveBackend,
-    catalogue: &mut Catalogue,
+    catalogue: &Mutex<Catalogue>,
     presentation: &Listed,
     Look { from, compared }: Look,
 ) -> Result<bool, ArchiveError> {
@@ -134,7 +136,13 @@ fn reconcile(
     let mut rows: Vec<BTreeMap<u64, Noted>> = Vec::new();
     let mut files: Vec<HashMap<Part, u64>> = Vec::new();
     for (index, track) in record.tracks.iter().enumerate() {
-        let noted = catalogue.segments(presentation.row, index, track.timescale, SegmentNumber(from), ALL)?;
+        let noted = unpoisoned(catalogue).segments(
+            presentation.row,
+            index,
+            track.timescale,
+            SegmentNumber(from),
+            ALL,
+        )?;
         let noted: BTreeMap<u64, Noted> =
             noted.into_iter().map(|noted| (noted.segment.number.0, noted)).collect();
         let mut of_track = match from {
@@ -172,7 +180,7 @@ fn reconcile(
     }
     if whole.is_empty() || !inits {
         info!(feed = %record.feed, presentation = %record.id, "removing a presentation of which nothing can be played");
-        catalogue.remove(presentation.row)?;
+        unpoisoned(catalogue).remove(presentation.row)?;
         backend.remove_presentation(&record.feed, &record.id).map_err(|source| ArchiveError::Remove {
             object: format!("{}/{}", record.feed, record.id),
             source,
@@ -226,7 +234,7 @@ fn probe(
 
 /// Forgets rows of numbers that are not `whole`.
 fn forget(
-    catalogue: &mut Catalogue,
+    catalogue: &Mutex<Catalogue>,
     presentation: &Listed,
     rows: &[BTreeMap<u64, Noted>],
     whole: &BTreeSet<u64>,
@@ -253,7 +261,7 @@ fn forget(
         false => start,
     };
     let end = left().map(ends).max().unwrap_or_default();
-    Ok(catalogue.remove_segments(presentation.row, &gone, (start, end))?)
+    Ok(unpoisoned(catalogue).remove_segments(presentation.row, &gone, (start, end))?)
 }
 
 fn name_of(presentation: &Listed, track: &TrackRecord, part: Part) -> Result<ObjectName, ArchiveError> {

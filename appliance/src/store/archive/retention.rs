@@ -2,6 +2,7 @@
 //! lies before their window, the oldest first. What viewers may seek back to stays, whatever the bounds say.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use media::{SegmentNumber, Timescale};
@@ -14,9 +15,13 @@ use crate::store::catalogue::{Catalogue, Listed};
 use crate::store::live::GRACE_SEGMENTS;
 use crate::store::metrics::Metrics;
 use crate::store::name::TrackName;
+use crate::store::unpoisoned;
 
 /// Numbers of one presentation that are removed at once: some hundred files, so that nobody waits for it.
 const AT_ONCE: u32 = 64;
+
+/// Rows that are removed in one transaction: a few milliseconds' work, while segments of others wait to be noted.
+const ROWS_AT_ONCE: u32 = 2048;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,26 +32,30 @@ pub(in crate::store) struct Retention {
     pub(in crate::store) max_bytes: Option<u64>,
 }
 
-/// Removes what has to go; whether there is more of it than was removed at once.
+/// Removes what has to go; whether there is more of it than was removed at once. The catalogue is locked for moments
+/// only: whoever notes segments does not wait for files to be removed, of which a day has hundreds of thousands.
 pub(super) fn retain(
     backend: &dyn ArchiveBackend,
-    catalogue: &mut Catalogue,
+    catalogue: &Mutex<Catalogue>,
     retention: &Retention,
     metrics: &Metrics,
     now_unix_millis: u64,
 ) -> Result<bool, ArchiveError> {
-    let listed = catalogue.list(None)?;
+    let listed = unpoisoned(catalogue).list(None)?;
     let mut bytes: u64 = listed.iter().map(|presentation| presentation.bytes).sum();
     let mut count = listed.len();
     let expired = expired(&listed, retention, now_unix_millis);
     for presentation in expired {
         let record = &presentation.record;
-        // First out of the catalogue: what is listed can be had, and files that no row names go at the next start.
-        catalogue.remove(presentation.row)?;
+        // What is listed can be had, so it is first no recording any more, which holds also where this is cut short:
+        // the next look finds it empty and goes on. Rows that no file is left of are last.
+        unpoisoned(catalogue).empty(presentation.row)?;
         backend.remove_presentation(&record.feed, &record.id).map_err(|source| ArchiveError::Remove {
             object: format!("{}/{}", record.feed, record.id),
             source,
         })?;
+        while unpoisoned(catalogue).remove_rows(presentation.row, ROWS_AT_ONCE)? {}
+        unpoisoned(catalogue).remove(presentation.row)?;
         info!(feed = %record.feed, presentation = %record.id, bytes = presentation.bytes, "presentation has expired");
         metrics.archive_presentations_expired.inc();
         bytes = bytes.saturating_sub(presentation.bytes);
@@ -72,7 +81,7 @@ struct Removed {
 /// Removes the oldest segments of a presentation that goes on.
 fn shorten(
     backend: &dyn ArchiveBackend,
-    catalogue: &mut Catalogue,
+    catalogue: &Mutex<Catalogue>,
     presentation: &Listed,
     retention: &Retention,
     total: u64,
@@ -82,14 +91,18 @@ fn shorten(
     if retention.max_age.is_none() && retention.max_bytes.is_none_or(|max_bytes| total <= max_bytes) {
         return Ok(Removed::default());
     }
-    let Some(last) = catalogue.last_number(presentation.row)? else { return Ok(Removed::default()) };
+    // In one go, since it goes on meanwhile; a few milliseconds. The files are removed outside.
+    let mut catalogue = unpoisoned(catalogue);
+    let (found, last) = (catalogue.find(&record.feed, &record.id)?, catalogue.last_number(presentation.row)?);
+    let (Some(presentation), Some(last)) = (found, last) else { return Ok(Removed::default()) };
     let length = record.cadence.segment_duration().to_duration().max(Duration::from_millis(1));
     let window = u64::try_from(record.window.as_nanos().div_ceil(length.as_nanos())).unwrap_or(u64::MAX);
     let before = last.0.saturating_add(1).saturating_sub(window.saturating_add(GRACE_SEGMENTS));
     let mut oldest: BTreeMap<u64, Vec<(usize, WindowSegment)>> = BTreeMap::new();
     for (index, track) in record.tracks.iter().enumerate() {
         let first = SegmentNumber::FIRST;
-        for noted in catalogue.segments(presentation.row, index, track.timescale, first, AT_ONCE)? {
+        let noted = catalogue.segments(presentation.row, index, track.timescale, first, AT_ONCE)?;
+        for noted in noted {
             oldest.entry(noted.segment.number.0).or_default().push((index, noted.segment));
         }
     }
@@ -98,7 +111,10 @@ fn shorten(
         .map(|(number, segments)| Oldest {
             number: *number,
             bytes: segments.iter().map(|(_, segment)| segment.bytes).sum(),
-            end_unix_millis: segments.iter().map(|(_, segment)| end_unix_millis(presentation, segment)).max(),
+            end_unix_millis: segments
+                .iter()
+                .map(|(_, segment)| end_unix_millis(&presentation, segment))
+                .max(),
         })
         .collect();
     let Some(last_gone) = surplus(&sizes, retention, total, now_unix_millis) else {
@@ -111,6 +127,7 @@ fn shorten(
     let first_left = catalogue.segments(presentation.row, 0, video, from, 1)?;
     let start = first_left.first().map_or(presentation.end, |noted| noted.segment.start.to_duration());
     catalogue.remove_segments(presentation.row, &gone, (start, presentation.end))?;
+    drop(catalogue);
     for (index, segment) in &gone {
         let Some(track) = record.tracks.get(*index) else { continue };
         let object = ObjectName {
@@ -171,7 +188,9 @@ fn expired<'a>(listed: &'a [Listed], retention: &Retention, now_unix_millis: u64
     for (ended, presentation) in ended {
         let too_old = max_age.is_some_and(|max_age| now_unix_millis.saturating_sub(ended) > max_age);
         let too_much = retention.max_bytes.is_some_and(|max_bytes| total > max_bytes);
-        if too_old || too_much {
+        // Nothing of it can be played, or its removal was cut short.
+        let empty = presentation.duration().is_zero();
+        if too_old || too_much || empty {
             total = total.saturating_sub(presentation.bytes);
             expired.push(presentation);
         }

@@ -97,7 +97,7 @@ impl Writer {
                 }
                 if let Some(recording) = keeper.unchecked.pop_front() {
                     drop(queue);
-                    let checked = recovery::check(self.backend.as_ref(), &mut self.catalogue(), &recording);
+                    let checked = recovery::check(self.backend.as_ref(), &self.catalogue, &recording);
                     if let Err(error) = checked {
                         warn!(error = %chain(&error), "a recording cannot be looked at");
                     }
@@ -320,7 +320,7 @@ impl Writer {
     fn retain(&self, retention: &Retention) -> bool {
         let outcome = retention::retain(
             self.backend.as_ref(),
-            &mut self.catalogue(),
+            &self.catalogue,
             retention,
             &self.shared.metrics,
             clock::unix_millis(),
