@@ -40,6 +40,7 @@ pub use self::api::{Check, Readiness};
 pub use self::listener::{Limits, Listeners, ServeError, bind, run};
 pub use self::metrics::Metrics;
 
+use self::disk::Disk;
 use self::media::MediaState;
 use crate::config::AdminToken;
 use crate::devices::Devices;
@@ -57,6 +58,9 @@ const ALLOWED: HeaderValue =
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// How long a browser need not ask again, in seconds; browsers themselves bound it at a day.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+
+/// Seconds after which it is worth asking again where there was no place, or nothing in time: about a segment's length.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// Requests of one connection that may wait at once, on average over all: a low-latency player waits for a playlist and
 /// for a part, of pictures and of sound. What bounds waiting as a whole is this times the connections.
@@ -111,6 +115,11 @@ pub fn router(state: ServeState) -> Router {
         .with_state(media)
         .route("/time", get(api::time))
         .layer(from_fn_with_state(origin, cross_origin));
+    // Apart from viewers' reads, of which neither may take the other's places.
+    let catalogue = Disk::new(disk::CATALOGUE_PLACES);
+    let recordings = Router::new()
+        .route("/api/v1/presentations", get(api::presentations))
+        .with_state((state.store.clone(), catalogue));
     Router::new()
         .route("/", get(page::index))
         .route("/assets/{*path}", get(page::asset))
@@ -122,10 +131,10 @@ pub fn router(state: ServeState) -> Router {
         .route("/api/v1/feeds/{name}", get(api::feed))
         .route("/api/v1/devices", get(api::devices))
         .route("/api/v1/feeds/{name}/end", post(api::end))
-        .route("/api/v1/presentations", get(api::presentations))
         .route("/api", any(api::nothing))
         .route("/api/{*path}", any(api::nothing))
         .with_state(state)
+        .merge(recordings)
         .merge(shared)
         .fallback(nothing)
         .layer(from_fn(no_sniffing))

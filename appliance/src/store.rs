@@ -287,8 +287,8 @@ impl Store {
         registry: &Registry,
     ) -> Result<Self, StoreError> {
         let lock = lock(catalogue)?;
-        let mut writing = Catalogue::open(catalogue)?;
-        let recovered = archive::recover(backend.as_ref(), &mut writing)?;
+        let writing = Mutex::new(Catalogue::open(catalogue)?);
+        let recovered = archive::recover(backend.as_ref(), &writing)?;
         let replays = Replays::open(catalogue, backend.clone())?;
         let retention = Retention { max_age: archive.max_age, max_bytes: archive.max_bytes };
         let metrics = Metrics::register(registry)?;

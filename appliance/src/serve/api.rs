@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use tracing::Level;
 use worker_protocol::{DeviceId, Inventory};
 
-use super::ServeState;
+use super::disk::{Disk, DiskError};
+use super::{RETRY_AFTER, ServeState};
 use crate::config::runtime::TOKEN_FILE_NAME;
 use crate::feed::End;
-use crate::store::FeedName;
+use crate::store::{FeedName, Store};
 use crate::{clock, log_limited};
 
 /// These are about this moment.
@@ -145,7 +146,7 @@ pub(super) struct PresentationsQuery {
 
 /// `GET /api/v1/presentations`.
 pub(super) async fn presentations(
-    State(state): State<ServeState>,
+    State((store, disk)): State<(Store, Disk)>,
     query: Result<Query<PresentationsQuery>, QueryRejection>,
 ) -> Response {
     let feed = match query {
@@ -157,11 +158,19 @@ pub(super) async fn presentations(
     if let Some(Err(error)) = feed.as_deref().map(FeedName::new) {
         return fault(StatusCode::BAD_REQUEST, error.to_string());
     }
-    match state.store.presentations(feed.as_deref()).await {
+    let listed = disk.read(async move { store.presentations(feed.as_deref()).await }).await;
+    match listed {
         Ok(presentations) => fresh(Json(presentations)),
-        Err(error) => {
+        Err(DiskError::Store(error)) => {
             log_limited!(Level::ERROR, %error, "presentations cannot be listed");
             fault(StatusCode::INTERNAL_SERVER_ERROR, "the catalogue cannot be read".to_owned())
+        }
+        Err(error @ (DiskError::NoPlace | DiskError::NotInTime)) => {
+            log_limited!(Level::ERROR, %error, "presentations cannot be listed");
+            let mut response =
+                fault(StatusCode::SERVICE_UNAVAILABLE, "the catalogue does not answer in time".to_owned());
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            response
         }
     }
 }
@@ -200,5 +209,27 @@ pub(super) async fn metrics(State(state): State<ServeState>) -> Response {
             log_limited!(Level::ERROR, %error, "metrics cannot be written");
             fault(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written".to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::config;
+
+    /// Anybody may ask, and the page does every few seconds.
+    #[tokio::test(start_paused = true)]
+    async fn recordings_are_not_waited_for_on_a_disk_that_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = config::Archive { enabled: false, max_age: None, max_bytes: None };
+        let store = Store::open(&none, folder.path(), &Registry::new()).unwrap();
+        let all = || Ok(Query(PresentationsQuery { feed: None }));
+        let answer = presentations(State((store.clone(), Disk::new(1))), all()).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let answer = presentations(State((store, Disk::new(0))), all()).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers().get(header::RETRY_AFTER), Some(&RETRY_AFTER));
     }
 }

@@ -11,7 +11,9 @@ use crate::store::StoreError;
 
 /// Reads at once. Far more than a disk does better than one after the other, and few against the 512 threads that the
 /// runtime has for what blocks.
-const PLACES: usize = 64;
+pub(super) const ARCHIVE_PLACES: usize = 64;
+/// Lists of recordings at once: the page of a few operators.
+pub(super) const CATALOGUE_PLACES: usize = 8;
 /// Longest wait for a place: a sound disk reads thousands of pieces in it.
 const PLACE_WITHIN: Duration = Duration::from_secs(1);
 /// Longest wait for a read; a viewer asks again, elsewhere perhaps, before its buffer is empty.
@@ -21,9 +23,7 @@ const READ_WITHIN: Duration = Duration::from_secs(4);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DiskError {
     /// Other reads hold all the places.
-    #[error(
-        "{PLACES} reads of the archive are going on, which is the bound, and none ended within {PLACE_WITHIN:?}"
-    )]
+    #[error("as many reads of the archive are going on as may, and none ended within {PLACE_WITHIN:?}")]
     NoPlace,
     /// The disk does not answer. The read goes on, and keeps its place until it ends.
     #[error("the archive's disk did not answer within {READ_WITHIN:?}")]
@@ -40,8 +40,8 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)) }
+    pub(super) fn new(places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)) }
     }
 
     /// Does `read` once there is a place. The place is given back when it ends, also where nobody waits any more.
@@ -68,9 +68,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reads_that_hang_keep_their_places_and_nobody_waits_for_them() {
-        let disk = Disk::new();
+        let disk = Disk::new(ARCHIVE_PLACES);
         let (free, _) = tokio::sync::broadcast::channel::<()>(1);
-        let hanging: Vec<_> = (0..PLACES)
+        let hanging: Vec<_> = (0..ARCHIVE_PLACES)
             .map(|_| {
                 let (disk, mut free) = (disk.clone(), free.subscribe());
                 tokio::spawn(async move {

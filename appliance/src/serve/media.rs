@@ -18,12 +18,12 @@ use tokio::sync::Semaphore;
 use tokio::time;
 use tracing::{Level, debug};
 
-use super::Metrics;
 use super::body;
 use super::conditions::{RangeAnswer, not_modified, range};
-use super::disk::{Disk, DiskError};
+use super::disk::{self, Disk, DiskError};
 use super::documents::{Document, DocumentError, Documents, Key, media_base};
 use super::path::{Manifest, MediaPath, Wanted};
+use super::{Metrics, RETRY_AFTER};
 use crate::log_limited;
 use crate::store::{
     Absent, FeedName, Media, PresentationId, PresentationView, Progress, Segment, Store, TrackName,
@@ -40,8 +40,6 @@ const NO_SUCH_NAME: &str = "there is nothing of that name";
 const NO_SUCH_RUNG: &str = "there is no such rung";
 /// For a segment or a part of one.
 const NO_SUCH_SEGMENT: &str = "this segment is not there: not yet, or no longer";
-/// Seconds after which it is worth asking again where there was no place, or no chunk in time: about a segment's length.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// What went wrong, as a viewer is told.
 enum Fault {
@@ -145,7 +143,7 @@ pub(super) struct MediaState {
 impl MediaState {
     pub(super) fn new(store: Store, max_waiting: usize, metrics: Metrics) -> Self {
         let waiting = Arc::new(Semaphore::new(max_waiting.min(Semaphore::MAX_PERMITS)));
-        Self { store, documents: Arc::default(), waiting, disk: Disk::new(), metrics }
+        Self { store, documents: Arc::default(), waiting, disk: Disk::new(disk::ARCHIVE_PLACES), metrics }
     }
 
     async fn live_manifest(
