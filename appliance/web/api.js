@@ -5,13 +5,13 @@ const ANSWER_TIMEOUT = 5000;
 /** Longest pause between two tries while the daemon does not answer, in milliseconds. */
 const LONGEST_PAUSE = 10_000;
 
-async function ask(path) {
+async function ask(path, accepted = (answer) => answer.ok) {
   const answer = await fetch(path, {
     headers: { accept: 'application/json' },
     cache: 'no-store',
     signal: AbortSignal.timeout(ANSWER_TIMEOUT),
   });
-  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
+  if (!accepted(answer)) throw new Error(`${path} answered ${answer.status}`);
   const date = Date.parse(answer.headers.get('date') ?? '');
   return { body: await answer.json(), serverTime: Number.isFinite(date) ? date : null };
 }
@@ -37,6 +37,18 @@ export async function presentations() {
   return listOf(body, 'presentations')
     .filter((presentation) => presentation.id !== undefined && presentation.id !== null)
     .sort((a, b) => (b.availability_start_unix_millis ?? 0) - (a.availability_start_unix_millis ?? 0));
+}
+
+/** Whether the daemon is as it should be, and what is not. One that is not ready says so with 503. */
+export async function health() {
+  const { body } = await ask('/readyz', (answer) => answer.ok || answer.status === 503);
+  return { ready: body?.ready !== false, checks: listOf(body, 'checks') };
+}
+
+/** What there is to transcode on; null while that is being looked for. */
+export async function devices() {
+  const { body } = await ask('/api/v1/devices', (answer) => answer.ok || answer.status === 503);
+  return Array.isArray(body?.devices) ? { ...body, devices: listOf(body, 'devices'), unusable: listOf(body, 'unusable') } : null;
 }
 
 /** A URL of the daemon made absolute; null for anything that is not plain HTTP. */

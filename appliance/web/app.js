@@ -1,14 +1,15 @@
 // The operator's page: asks the daemon every second and shows what it says.
 //
-// api.js asks; feeds.js, detail.js and recordings.js show; player.js plays, controls.js is the bar under it; dom.js and
+// api.js asks; feeds.js, detail.js, machine.js and recordings.js show; player.js plays, controls.js is the bar under it; dom.js and
 // format.js serve them all. What is selected stands in the address (`#feed=…`, `#recording=…`), so it can be shared.
 
-import { feeds as askFeeds, presentations as askPresentations, Poll } from './api.js';
+import { devices as askDevices, feeds as askFeeds, health as askHealth, presentations as askPresentations, Poll } from './api.js';
 import { Controls } from './controls.js';
 import { remember, showDetail, showLinks, showPublish } from './detail.js';
 import { byId, setAttribute, setShown, setText } from './dom.js';
 import { showFeeds, showState, slowRungs } from './feeds.js';
 import { date, sentence, span } from './format.js';
+import { showDevices, showHealth } from './machine.js';
 import { Player } from './player.js';
 import { showRecordings } from './recordings.js';
 
@@ -16,6 +17,8 @@ import { showRecordings } from './recordings.js';
 const FEEDS_PERIOD = 1000;
 /** Between two questions for recordings, in milliseconds; a feed that changes state asks at once. */
 const RECORDINGS_PERIOD = 5000;
+/** Between two questions for the machine's health and devices, in milliseconds. */
+const MACHINE_PERIOD = 3000;
 /** Between two looks at the player, in milliseconds. */
 const PLAYER_PERIOD = 400;
 
@@ -23,6 +26,7 @@ const page = {
   feeds: null,
   servers: [],
   presentations: null,
+  machine: null,
   clockOffset: 0,
   answeredAt: null,
   tryAgainAt: 0,
@@ -60,6 +64,14 @@ const recordingsPoll = new Poll(async () => {
   // The feeds' own poll tells of a daemon that does not answer.
 });
 
+const machinePoll = new Poll(async () => {
+  showHealth(await askHealth());
+  page.machine = await askDevices();
+  if (page.feeds) showDevices(page.machine, page.feeds);
+}, MACHINE_PERIOD, () => {
+  // As above.
+});
+
 /** On air, with a source or with the slate. */
 const isLive = (feed) => feed.state === 'live' || feed.state === 'slate';
 
@@ -95,6 +107,7 @@ function show() {
   const { feed, recording } = selection();
   showFeeds(page.feeds, recording ? null : feed.name, (name) => choose('feed', name));
   showDetail(feed, page.servers, Date.now() + page.clockOffset);
+  showDevices(page.machine, page.feeds);
   const subject = recording ?? feed;
   showLinks(byId('links'), subject.dash_url, subject.hls_url);
   showRecordings(page.presentations ?? [], () => (selection().recording ? String(selection().recording.id) : ''), (presentation) => {
@@ -194,3 +207,4 @@ setInterval(() => {
 }, PLAYER_PERIOD);
 feedsPoll.now();
 recordingsPoll.now();
+machinePoll.now();

@@ -41,6 +41,7 @@ assets! {
     "dom.js" => "text/javascript; charset=utf-8",
     "feeds.js" => "text/javascript; charset=utf-8",
     "format.js" => "text/javascript; charset=utf-8",
+    "machine.js" => "text/javascript; charset=utf-8",
     "player.js" => "text/javascript; charset=utf-8",
     "recordings.js" => "text/javascript; charset=utf-8",
     "vendor/dashjs/dash.all.min.js" => "text/javascript; charset=utf-8",

@@ -11,7 +11,9 @@ const USAGE = `usage: node page.mjs --url PAGE --screenshots PREFIX [options]
   --recording          play the newest ended recording too
   --idle               no feed is on air: nothing has to play
   --start-within N     seconds to a moving picture (30)
-Writes PREFIX-phone.png, PREFIX-desktop.png and their dark twins. Prints one line of JSON. Exit code 0: all well,
+  --expect TEXT        this text is shown, too; may be given again
+  --screens A,B        these of phone, phone-dark, desktop, desktop-dark (all)
+Writes PREFIX-SCREEN.png for each screen. Prints one line of JSON. Exit code 0: all well,
 1: something is wrong, with a sentence; 2: bad usage.`;
 
 const SCREENS = [
@@ -34,20 +36,25 @@ function parse() {
       idle: { type: 'boolean', default: false },
       'start-within': { type: 'string', default: '30' },
       screenshots: { type: 'string' },
+      expect: { type: 'string', multiple: true, default: [] },
+      screens: { type: 'string' },
     },
   });
   if (!values.screenshots) throw new Error('--screenshots takes a prefix for file names');
   const startWithin = Number(values['start-within']) * 1000;
   if (!(startWithin > 0)) throw new Error(`--start-within takes a number over 0, not ${values['start-within']}`);
+  const names = values.screens?.split(',') ?? SCREENS.map((screen) => screen.name);
+  const screens = names.map((name) => SCREENS.find((screen) => screen.name === name));
+  if (screens.includes(undefined)) throw new Error(`--screens takes names of screens, not ${values.screens}`);
   const url = new URL(values.url ?? '');
   if (values.feed) url.hash = new URLSearchParams({ feed: values.feed }).toString();
-  return { ...values, url: url.href, startWithin };
+  return { ...values, url: url.href, startWithin, screens };
 }
 
 async function look(options, report) {
   Object.assign(report, { url: options.url, screens: {} });
   await withBrowser(async (browser) => {
-    for (const screen of SCREENS) {
+    for (const screen of options.screens) {
       report.screens[screen.name] = {};
       try {
         await lookAt(browser, screen, options, report.screens[screen.name]);
@@ -133,6 +140,10 @@ async function shows(page, options, report) {
     return now.feeds > 0 && now.links.length === 2 && complete ? now : null;
   }, options.startWithin, async () => `the page shows no feed on air: ${JSON.stringify(await read())}`);
   Object.assign(report, shown);
+  for (const wanted of options.expect) {
+    const text = () => page.evaluate(() => document.body.innerText);
+    await until(async () => (await text()).includes(wanted), 10_000, async () => `the page does not say "${wanted}" but: ${await text()}`);
+  }
 }
 
 /** The player's picture moves, is not flat, and the figures under it are filled in. */

@@ -6,6 +6,7 @@ mod disk;
 mod low_latency;
 mod media_routes;
 mod operation;
+mod page;
 #[allow(dead_code, reason = "shared with the tests of the store, which use the rest of it")]
 #[path = "../store/programme.rs"]
 mod programme;

@@ -100,7 +100,7 @@ impl Server {
 }
 
 /// Where studio-a is on air, studio-i is not, and nothing else is there.
-fn control() -> Control {
+pub(crate) fn control() -> Control {
     Control {
         token: AdminToken::draw().unwrap(),
         end: Arc::new(|feed| {

@@ -110,6 +110,11 @@ fn replays_with_every_player() {
         let url = rungd.url(&format!("/replay/studio-q/{id}/{manifest}"));
         play(&rungd, player, &url, &["--vod", "--seek", "--seconds", "8"]);
     }
+    // And on the page, from its list.
+    let prefix = rungd.folder().join("page");
+    let page = rungd.url("/");
+    let shots = ["--screenshots", prefix.to_str().unwrap(), "--screens", "phone,desktop"];
+    let _shown = browser::run("page.mjs", &[&["--url", &page, "--idle", "--recording"][..], &shots].concat());
 }
 
 #[test]
