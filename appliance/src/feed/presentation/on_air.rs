@@ -119,6 +119,8 @@ pub(super) struct OnAir {
     /// Whether the source is held to be what kills workers.
     poisoned: bool,
     finishing: bool,
+    /// Whether that is with a worker that was started for it.
+    finishes_again: bool,
     /// Whether a later daemon is to go on with it.
     suspended: bool,
     problem: Option<String>,
@@ -233,6 +235,7 @@ impl OnAir {
             settings: Settings::of(config),
             poisoned: false,
             finishing: false,
+            finishes_again: false,
             suspended: false,
             problem: None,
         }

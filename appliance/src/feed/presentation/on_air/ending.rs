@@ -8,6 +8,7 @@ use worker_protocol::ToWorker;
 
 use super::OnAir;
 use crate::feed::presentation::Action;
+use crate::supervisor::Death;
 
 /// Sound beyond the last picture that is cut off at the end rather than seen with a still picture.
 const TAIL: Duration = Duration::from_millis(500);
@@ -24,9 +25,42 @@ impl OnAir {
 
     pub(super) fn begin_to_finish(&mut self, actions: &mut Vec<Action>) {
         self.finishing = true;
+        match self.replace_at.take() {
+            None => self.put_out_what_is_left(actions),
+            Some(_) if self.begun && self.gap.is_none() => self.finish_with_another(actions),
+            // Nobody has seen anything yet, or of the slate only whole segments.
+            Some(_) => self.close(actions),
+        }
+    }
+
+    /// The worker is gone, and each rung ends elsewhere. In low latency viewers know chunks of the open segment, which must
+    /// not be dropped with it; so another worker makes the rungs even, once.
+    fn finish_with_another(&mut self, actions: &mut Vec<Action>) {
+        self.finishes_again = true;
+        if let Some(video) = &mut self.video
+            && self.poisoned
+        {
+            // It is given no pictures of the source, and fills up to where the farthest rung is.
+            video.filled = video.filled.max(video.frames_out());
+        }
+        self.start_worker(actions);
+        self.put_out_what_is_left(actions);
+    }
+
+    /// A worker died at `death` while it put out what was left.
+    pub(super) fn died_finishing(&mut self, death: &Death, actions: &mut Vec<Action>) {
+        let crashed = matches!(death, Death::Failed(_) | Death::Exited(_) | Death::Signalled(_));
+        let uneven = self.video.as_ref().is_some_and(|video| !video.is_even());
+        if crashed && uneven && self.begun && self.gap.is_none() && !self.finishes_again && !self.suspended {
+            return self.finish_with_another(actions);
+        }
+        self.close(actions);
+    }
+
+    fn put_out_what_is_left(&mut self, actions: &mut Vec<Action>) {
         let Some(video) = &self.video else { return self.close(actions) };
-        if self.replace_at.is_some() || self.gap.is_some() {
-            // There is no worker to put out what is left.
+        if self.gap.is_some() {
+            // The worker codes the slate, and there is none to put out what is left.
             return self.close(actions);
         }
         if let Some(audio) = &self.audio

@@ -196,19 +196,24 @@ impl Pictures {
         self.rungs.iter().map(RungState::open_from).min().unwrap_or(0)
     }
 
+    /// Whether every rung has come equally far.
+    pub(super) fn is_even(&self) -> bool {
+        let frames = self.frames_out();
+        self.rungs.iter().all(|rung| match rung.rung.rate {
+            RungRate::Full => rung.pictures == frames,
+            RungRate::Half => rung.pictures == frames.div_ceil(2),
+        })
+    }
+
     /// Closes the last segments where every rung has come equally far, and gives the number of frames there are.
     ///
     /// After a worker's death each rung ends elsewhere. A segment that is of another length on each of them would be of
     /// use to no player, so it is left open then, and the store drops it.
     pub(super) fn end(&mut self) -> Option<(u64, Vec<(usize, Packaged)>)> {
-        let frames = self.frames_out();
-        let level = self.rungs.iter().all(|rung| match rung.rung.rate {
-            RungRate::Full => rung.pictures == frames,
-            RungRate::Half => rung.pictures == frames.div_ceil(2),
-        });
-        if !level {
+        if !self.is_even() {
             return None;
         }
+        let frames = self.frames_out();
         let mut last = Vec::new();
         for (track, rung) in self.rungs.iter_mut().enumerate() {
             let packages = rung.segmenter.finish().ok()?;

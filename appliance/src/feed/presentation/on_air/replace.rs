@@ -71,7 +71,7 @@ impl OnAir {
             if *death != Death::Finished {
                 self.problem.get_or_insert_with(|| death.to_string());
             }
-            self.close(&mut actions);
+            self.died_finishing(death, &mut actions);
             return actions;
         }
         if self.has_slate() {

@@ -64,6 +64,70 @@ fn chunks_that_viewers_know_stay_and_another_worker_begins_behind_them() {
     assert!(within > 20, "{within} rungs went on within a segment");
 }
 
+/// On a busy machine the rungs are not equally far: viewers know chunks of one segment that another rung has not yet.
+#[test]
+fn what_viewers_know_of_the_last_segment_is_not_dropped_with_its_worker() {
+    let slow = Ways { lag: 9, ..PROMPT };
+    for millis in (2_300..4_400).step_by(130) {
+        for dies_finishing in [false, true] {
+            let ways = Ways { finishes: !dies_finishing, ..slow };
+            let mut driver = Driver::with(ways, &low(), super::driver::limits());
+            driver.configure(BOTH);
+            driver.play(BOTH, millis);
+            driver.set_ways(slow);
+            if dies_finishing {
+                driver.leave();
+            }
+            driver.kill_worker(&KILLED);
+            if !dies_finishing {
+                driver.leave();
+            }
+            assert_eq!(driver.workers, 2, "after {millis} ms");
+            assert_eq!(driver.log.dropped, 0, "after {millis} ms");
+            driver.log.check_even_end();
+            let (played, end) = (i64::try_from(millis).unwrap(), driver.log.end_millis());
+            assert!((-40..=40).contains(&(played - end)), "{played} ms played, {end} ms kept");
+            assert!(driver.log.dismissed.is_empty(), "{:?}", driver.log.dismissed);
+        }
+    }
+}
+
+#[test]
+fn the_rungs_of_a_source_that_kills_its_workers_end_evenly() {
+    for millis in (2_300..4_400).step_by(130) {
+        let mut driver = Driver::with(Ways { lag: 9, ..PROMPT }, &low(), super::driver::limits());
+        driver.configure(BOTH);
+        driver.play(BOTH, millis);
+        for _ in 0..2 {
+            driver.kill_worker(&KILLED);
+            driver.play(BOTH, 700);
+        }
+        // There is no grace time, so it is the end as well.
+        driver.kill_worker(&KILLED);
+        assert_eq!((driver.log.quarantines, driver.log.dropped), (1, 0));
+        driver.log.check_even_end();
+        let played = i64::try_from(millis).unwrap() + 1_400;
+        let lost = played - driver.log.end_millis();
+        // What no chunk went out with.
+        assert!((-40..=600).contains(&lost), "{lost} ms of {played} ms lost");
+    }
+}
+
+#[test]
+fn the_last_worker_is_replaced_once() {
+    let mut driver =
+        Driver::with(Ways { lag: 9, finishes: false, ..PROMPT }, &low(), super::driver::limits());
+    driver.configure(BOTH);
+    driver.play(BOTH, 3_000);
+    driver.leave();
+    driver.kill_worker(&KILLED);
+    assert!(!driver.log.closed && driver.workers == 2);
+    driver.kill_worker(&KILLED);
+    assert!(driver.log.closed && driver.workers == 2);
+    driver.log.check_aligned();
+    assert_eq!(driver.presentation.problem(), Some("the worker was ended by signal 9"));
+}
+
 #[test]
 fn a_worker_that_dies_before_it_opened_is_replaced_too() {
     let mut driver = Driver::new(PLAIN);

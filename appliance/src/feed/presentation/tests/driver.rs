@@ -61,9 +61,14 @@ pub(super) struct Ways {
     pub(super) reorders: bool,
     /// Frames that an encoder looks ahead.
     pub(super) lookahead: usize,
+    /// Frames that each rung is behind the one before it.
+    pub(super) lag: usize,
+    /// Whether it puts out what is left when it is told to.
+    pub(super) finishes: bool,
 }
 
-pub(super) const PLAIN: Ways = Ways { opens: true, decodes: true, reorders: true, lookahead: 5 };
+pub(super) const PLAIN: Ways =
+    Ways { opens: true, decodes: true, reorders: true, lookahead: 5, lag: 0, finishes: true };
 
 #[derive(Debug, Default)]
 struct Encoder {
@@ -124,6 +129,7 @@ impl Worker {
                 }
                 range.for_each(|frame| self.encode(frame));
             },
+            ToWorker::Finish if !self.ways.finishes => {}
             ToWorker::Finish => {
                 for index in 0..self.encoders.len() {
                     while let Some(frame) = self.encoders[index].ahead.pop_front() {
@@ -146,7 +152,7 @@ impl Worker {
                 continue;
             }
             self.encoders[index].ahead.push_back(frame);
-            if self.encoders[index].ahead.len() > self.ways.lookahead {
+            if self.encoders[index].ahead.len() > self.ways.lookahead + index * self.ways.lag {
                 let frame = self.encoders[index].ahead.pop_front().unwrap();
                 self.code(index, frame);
             }
