@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
 use media::SegmentNumber;
 use packager::hls::{self, Readiness, Reload, ReloadError, Skip};
@@ -34,6 +34,8 @@ use crate::store::{
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// For what will be different soon: not found yet, or no longer.
 const SHORT: &str = "public, max-age=1";
+/// For a body that ends where the connection does: cut short it looks like a whole one (RFC 9112, 6.3).
+const NOT_AT_ALL: HeaderValue = HeaderValue::from_static("no-store");
 /// For a path that is none of ours.
 const NO_SUCH_NAME: &str = "there is nothing of that name";
 /// For a track that is none.
@@ -50,6 +52,8 @@ enum Fault {
     NotInTime,
     /// What was waited for comes from the next daemon.
     Stopping,
+    /// A part that an earlier run told of.
+    LostPart,
     /// Too many wait already.
     NoPlace,
     Disk(DiskError),
@@ -68,6 +72,7 @@ impl From<Absent> for Fault {
             Absent::Not => Self::NotFound(NO_SUCH_SEGMENT),
             Absent::Late => Self::NotInTime,
             Absent::Left => Self::Stopping,
+            Absent::Lost => Self::LostPart,
         }
     }
 }
@@ -95,6 +100,10 @@ impl IntoResponse for Fault {
             Self::Reload(error) => (StatusCode::BAD_REQUEST, error.to_string()),
             Self::NotInTime => (unavailable, "what was asked for has not come in time".to_owned()),
             Self::Stopping => (unavailable, "the appliance is stopping".to_owned()),
+            // Not 404, which is a fatal error to hls.js where there is one rung: by then it has read the playlist again.
+            Self::LostPart => {
+                (unavailable, "this part is lost: the playlist has its segment instead".to_owned())
+            }
             Self::NoPlace => (unavailable, "too many requests are waiting".to_owned()),
             Self::Disk(error @ (DiskError::NoPlace | DiskError::NotInTime)) => {
                 log_limited!(Level::ERROR, %error, "media request failed");
@@ -235,19 +244,29 @@ impl MediaState {
 }
 
 /// `GET /live/…`.
-pub(super) async fn live(State(state): State<MediaState>, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn live(
+    State(state): State<MediaState>,
+    version: Version,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let Some(path) = uri.path().strip_prefix("/live/").and_then(MediaPath::live) else {
         return Fault::NotFound(NO_SUCH_NAME).into_response();
     };
-    state.answer(&headers, state.live(path, uri.query().unwrap_or_default())).await
+    state.answer(version, &headers, state.live(path, uri.query().unwrap_or_default())).await
 }
 
 /// `GET /replay/…`.
-pub(super) async fn replay(State(state): State<MediaState>, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn replay(
+    State(state): State<MediaState>,
+    version: Version,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let Some(path) = uri.path().strip_prefix("/replay/").and_then(MediaPath::replay) else {
         return Fault::NotFound(NO_SUCH_NAME).into_response();
     };
-    state.answer(&headers, state.replay(path)).await
+    state.answer(version, &headers, state.replay(path)).await
 }
 
 /// What is to be sent.
@@ -272,6 +291,7 @@ impl MediaState {
     /// places until then; hyper drops the request, and the place with it, when the viewer goes.
     async fn answer(
         &self,
+        version: Version,
         headers: &HeaderMap,
         find: impl Future<Output = Result<Found, Fault>>,
     ) -> Response {
@@ -290,7 +310,7 @@ impl MediaState {
             },
         };
         match found {
-            Ok(found) => found.answer(&self.disk, headers),
+            Ok(found) => found.answer(&self.disk, version, headers),
             Err(fault) => fault.into_response(),
         }
     }
@@ -357,11 +377,15 @@ impl MediaState {
             InMemory::Over => return Ok(Found::nothing()),
             InMemory::Not => self.archived(feed, presentation, &track, number).await?,
         };
-        Found::media(found, presentation, &track, number, FOR_EVER)
+        let fleeting = view.filter(|view| number.is_some_and(|number| view.is_fleeting(number)));
+        // As long as a part: who follows the live edge has it from the cache, and what lasts is fetched once more.
+        let cache = fleeting.map(|view| max_age(hls::kept_for(view.segment_duration())));
+        let cache = cache.unwrap_or(HeaderValue::from_static(FOR_EVER));
+        Found::media(found, presentation, &track, number, cache)
     }
 
     /// A chunk by itself. Memory alone has it: playlists name parts only near the live edge. Nor need caches keep it for
-    /// longer; after a power cut an unfinished segment is made anew.
+    /// longer. Its name stands for these bytes alone: after a power cut its segment is made anew without parts.
     async fn part(
         &self,
         view: Option<Arc<PresentationView>>,
@@ -409,7 +433,7 @@ impl MediaState {
             }
             InMemory::Not => None,
         };
-        Found::media(found, view.id(), track, number, SHORT)
+        Found::media(found, view.id(), track, number, HeaderValue::from_static(SHORT))
     }
 }
 
@@ -459,17 +483,17 @@ impl Found {
         presentation: &PresentationId,
         track: &TrackName,
         number: Option<SegmentNumber>,
-        cache: &'static str,
+        cache: HeaderValue,
     ) -> Result<Self, Fault> {
         let (media, audio) = found.ok_or(Fault::NotFound(NO_SUCH_SEGMENT))?;
-        // Written once and never changed, so its name is as strong a validator as its bytes.
-        let part = number.map_or_else(|| "init".to_owned(), |number| number.to_string());
-        Ok(Self {
-            what: What::Media(media),
-            content_type: if audio { "audio/mp4" } else { "video/mp4" },
-            etag: HeaderValue::try_from(format!("\"{presentation}-{track}-{part}\"")).ok(),
-            cache: HeaderValue::from_static(cache),
-        })
+        let what = What::Media(media);
+        // Once whole it is never changed, so its name and size are as strong a validator as its bytes. What is still being
+        // written has none: if the daemon dies it is made anew, and nobody is to join the one to the other by a range.
+        let etag = what.length().and_then(|bytes| {
+            let part = number.map_or_else(|| "init".to_owned(), |number| number.to_string());
+            HeaderValue::try_from(format!("\"{presentation}-{track}-{part}-{bytes}\"")).ok()
+        });
+        Ok(Self { what, content_type: if audio { "audio/mp4" } else { "video/mp4" }, etag, cache })
     }
 
     /// A segment past the end, as a player takes it: Shaka Player makes a 404 there a fatal error.
@@ -477,8 +501,8 @@ impl Found {
         Self { what: What::Nothing, content_type: "", etag: None, cache: HeaderValue::from_static(SHORT) }
     }
 
-    fn answer(self, disk: &Disk, headers: &HeaderMap) -> Response {
-        let Self { what, content_type, etag, cache } = self;
+    fn answer(self, disk: &Disk, version: Version, headers: &HeaderMap) -> Response {
+        let Self { what, content_type, etag, mut cache } = self;
         if matches!(what, What::Nothing) {
             return (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, cache)]).into_response();
         }
@@ -488,7 +512,12 @@ impl Found {
             let mut response = match what.length() {
                 Some(length) => what.part(disk, range(headers, etag.as_ref(), length), length),
                 // What is still being written has no length to count a range against: all of it, as it comes.
-                None => what.body(disk, None).into_response(),
+                None => {
+                    if version < Version::HTTP_11 {
+                        cache = NOT_AT_ALL;
+                    }
+                    what.body(disk, None).into_response()
+                }
             };
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             response

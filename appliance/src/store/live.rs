@@ -140,6 +140,9 @@ pub(super) struct LiveWindow {
     pending: BTreeMap<u64, Instant>,
     /// Numbers in memory, listed or pending, that the archive does not have.
     unkept: BTreeSet<u64>,
+    /// The first segment that is told of in parts: an earlier run may have told of parts of those before it, and they are
+    /// lost.
+    parts_from: SegmentNumber,
     published_unix_millis: u64,
     /// Nothing is taken any more.
     closed: bool,
@@ -180,6 +183,7 @@ impl LiveWindow {
             listed: None,
             pending: BTreeMap::new(),
             unkept: BTreeSet::new(),
+            parts_from: SegmentNumber(0),
             published_unix_millis: now_unix_millis,
             closed: false,
             due_at_end: 0,
@@ -187,8 +191,11 @@ impl LiveWindow {
         }
     }
 
-    /// Lists what an earlier run left. Nothing up to the last of it is taken again.
-    pub(super) fn take_up(&mut self, past: Vec<Past>) {
+    /// Lists what an earlier run left. Nothing up to the last of it is taken again. `due` is the segment that the earlier
+    /// run would have been writing by now: parts of all up to it, and of the one behind the last, it may have told of.
+    pub(super) fn take_up(&mut self, past: Vec<Past>, due: SegmentNumber) {
+        let last = past.iter().filter_map(|track| track.segments.last()).map(|segment| segment.number).max();
+        self.parts_from = last.map_or(SegmentNumber::FIRST, SegmentNumber::next).max(due).next();
         let numbers = past.first().map(|track| {
             let number = |segment: Option<&WindowSegment>| segment.map(|segment| segment.number.0);
             (number(track.segments.first()), number(track.segments.last()))
@@ -353,7 +360,7 @@ impl LiveWindow {
     /// The parts at the live edge of a track, such that it follows on the list: a segment that is whole and not listed
     /// yet counts as being written.
     pub(super) fn edge(&self, track: usize) -> LiveEdge {
-        let mut edge = LiveEdge::new(self.segment_duration.to_duration());
+        let mut edge = LiveEdge::new(self.segment_duration.to_duration()).since(self.parts_from);
         let Some(state) = self.tracks.get(track) else { return edge };
         let near = |(first, last): (u64, u64)| first.max(last.saturating_sub(EDGE_SEGMENTS))..=last;
         for (number, segment) in self.listed.into_iter().flat_map(|listed| state.segments.range(near(listed)))
@@ -370,6 +377,23 @@ impl LiveWindow {
             }
         }
         edge
+    }
+
+    /// Whether parts of a segment may be lost that an earlier run told of. What is there of it now has none, for no name of
+    /// a part to stand for two things.
+    pub(super) fn lost_parts(&self, number: SegmentNumber) -> bool {
+        number < self.parts_from
+    }
+
+    /// Says that all parts are lost: this run ends.
+    pub(super) fn lose_parts(&mut self) {
+        self.parts_from = SegmentNumber(u64::MAX);
+    }
+
+    /// Whether the archive does not have a segment on every track: after a power cut it may be made anew, of other bytes.
+    pub(super) fn is_fleeting(&self, number: SegmentNumber) -> bool {
+        let follows = self.listed.is_none_or(|(_, last)| number.0 > last);
+        self.wait.is_some() && (follows || self.unkept.contains(&number.0))
     }
 
     /// The segments listed of one track, oldest first.

@@ -111,7 +111,8 @@ impl PresentationView {
 
     /// Lists what an earlier run left; before it has readers.
     pub(super) fn take_up(&self, past: Vec<Past>) {
-        self.lock().take_up(past);
+        let due = self.due();
+        self.lock().take_up(past, due);
         self.progress.send_modify(|progress| progress.version += 1);
     }
 
@@ -287,8 +288,9 @@ impl PresentationView {
         restarted
     }
 
-    /// Drops what is not whole, and tells its readers.
+    /// Drops what is not whole, and tells its readers. The next daemon makes it anew.
     pub(super) fn discard_open(&self) {
+        self.lock().lose_parts();
         for track in 0..self.names.len() {
             self.restart(track, SegmentNumber::FIRST);
         }

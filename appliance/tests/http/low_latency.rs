@@ -22,6 +22,8 @@ const ID: &str = "20261121T031500.000Z";
 /// Two a segment of one second.
 const CHUNK: Duration = Duration::from_millis(500);
 const TRACKS: [&str; 2] = ["360p", "audio"];
+/// Six target durations: as long as anybody asks for what is near the live edge.
+const KEPT: &str = "public, max-age=6";
 
 /// Time zero, in milliseconds since 1970.
 const START: u64 = 1_795_230_900_000;
@@ -133,7 +135,7 @@ async fn a_part_answers_once_it_is_written_and_parts_are_the_segment() {
     assert_eq!((here.status, here.body.as_slice()), (200, bytes_of(0, 2, 0).as_slice()));
     assert_eq!(here.field("content-length"), Some(here.body.len().to_string().as_str()));
     assert_eq!(here.field("content-type"), Some("video/mp4"));
-    assert_eq!(here.field("cache-control"), Some("public, max-age=6"));
+    assert_eq!(here.field("cache-control"), Some(KEPT));
     // The one that playlists hint at.
     let hinted = waiting(&server, &path("2.1.m4s"), 1.0).await;
     push(&presentation, 0, 2, 1);
@@ -385,7 +387,8 @@ async fn who_waits_for_what_is_due_when_the_daemon_stops_is_to_come_again() {
     let due = waiting(&server, &path("8.m4s"), 4.0).await;
     let short = waiting(&server, "/live/studio-a/audio/8.m4s", 5.0).await;
     presentation.suspend();
-    assert_eq!(server.get(&path("4.1.m4s")).await.status, 404, "it is none of the next daemon's");
+    // The next daemon has its segment, and not it; 404 would be the end of hls.js.
+    assert_eq!(server.get(&path("4.1.m4s")).await.status, 503);
     wait_for_places(&server, 4.0).await;
     let since = Stopwatch::start();
     server.store.shutdown(DEADLINE).await;
@@ -396,7 +399,7 @@ async fn who_waits_for_what_is_due_when_the_daemon_stops_is_to_come_again() {
     }
     assert_eq!(server.get(&path("8.m4s")).await.status, 503);
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
-    assert_eq!(answer(part).await.status, 404);
+    assert_eq!(answer(part).await.status, 503);
     // What was whole is there as ever, and what is not due is nothing.
     assert_eq!(server.get(&path("3.m4s")).await.status, 200);
     assert_eq!(server.get(&path("99.m4s")).await.status, 404);
@@ -414,6 +417,124 @@ async fn what_was_due_when_a_programme_ended_is_nothing_and_no_fault() {
         assert_eq!(server.get(&format!("/live/studio-a/360p/{file}")).await.status, 204, "{file}");
     }
     assert_eq!(server.get(&path("60.m4s")).await.status, 404);
+}
+
+/// What of a segment is sent while it is written is no whole segment, and nobody can take it for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cut_short_is_not_kept_for_a_whole_one() {
+    let server = Server::start().await;
+    let presentation = begin(&server.store);
+    write(&presentation, 1);
+    push(&presentation, 0, 2, 0);
+    let old = head("GET", &path("2.m4s"), &[]);
+    let old = String::from_utf8(old).unwrap().replace("HTTP/1.1", "HTTP/1.0").into_bytes();
+    let mut streams = Vec::new();
+    for request in [head("GET", &path("2.m4s"), &[]), old] {
+        let mut stream = server.connect().await;
+        stream.write_all(&request).await.unwrap();
+        streams.push(stream);
+    }
+    let mut http2 = {
+        let stream = TokioIo::new(server.connect().await);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get(format!("http://test{}", path("2.m4s"))).body(Body::empty()).unwrap();
+        Body::new(sender.send_request(request).await.unwrap().into_body())
+    };
+    soon("all to be read", || metric(&server.registry, "rungd_http_in_flight") == 3.0);
+    // A worker died before any chunk was told of, or the daemon stops.
+    assert!(presentation.restart(0, SegmentNumber(2)));
+    let mut answers = Vec::new();
+    for mut stream in streams {
+        let mut bytes = Vec::new();
+        // It may end with a reset.
+        drop(tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes)).await.unwrap());
+        answers.push(Answer::parse(&bytes));
+    }
+    let [chunked, closed] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(chunked.field("transfer-encoding"), Some("chunked"));
+    assert!(!chunked.body.ends_with(b"0\r\n\r\n"), "{:?}", String::from_utf8_lossy(&chunked.body));
+    assert_eq!((chunked.field("cache-control"), chunked.field("etag")), (Some(KEPT), None));
+    // Nothing but the end of the connection ends this one.
+    assert_eq!((closed.field("transfer-encoding"), closed.field("content-length")), (None, None));
+    assert_eq!((closed.field("cache-control"), closed.field("etag")), (Some("no-store"), None));
+    loop {
+        let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut http2).poll_frame(context));
+        match tokio::time::timeout(DEADLINE, frame).await.unwrap() {
+            Some(Ok(_)) => {}
+            // The stream is reset.
+            Some(Err(_)) => break,
+            None => panic!("it ended as a whole one"),
+        }
+    }
+    // Made anew, and as long as the archive does not have all of it: not for ever.
+    (0..2).for_each(|part| push(&presentation, 0, 2, part));
+    let whole = server.get(&path("2.m4s")).await;
+    assert_eq!(whole.body, [bytes_of(0, 2, 0), bytes_of(0, 2, 1)].concat());
+    assert_eq!(whole.field("cache-control"), Some(KEPT));
+    (0..2).for_each(|part| push(&presentation, 1, 2, part));
+    soon("the segment to be kept", || !presentation.view().is_fleeting(SegmentNumber(2)));
+    let kept = server.get(&path("2.m4s")).await;
+    assert_eq!(kept.field("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(kept.field("etag"), whole.field("etag"));
+    assert!(kept.field("etag").is_some());
+}
+
+/// A daemon died while segment 3 was written, of which playlists had the first part. Caches still have that.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_part_that_is_lost_never_stands_for_another() {
+    let (server, left) = (Server::start().await, tempfile::tempdir().unwrap());
+    // In time to come: what is due by the clock is not beyond what was written.
+    let presentation = begin_at(&server.store, clock::unix_millis() + 3_600_000);
+    (1..=2).for_each(|number| write(&presentation, number));
+    (0..2).for_each(|track| push(&presentation, track, 3, 0));
+    assert!(server.get(&playlist("")).await.text().contains("360p/3.0.m4s\""));
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([server.folder.path().join("."), left.path().to_owned()])
+        .status();
+    assert!(copied.unwrap().success());
+    let next = Server::on(left).await;
+    let lost = async |number: u64| {
+        for part in 0..3 {
+            let answer = next.get(&path(&format!("{number}.{part}.m4s"))).await;
+            assert_eq!((answer.status, answer.field("retry-after")), (503, Some("2")), "{number}.{part}");
+        }
+    };
+    lost(2).await;
+    lost(3).await;
+    let asked = waiting(&next, &playlist("?_HLS_msn=3&_HLS_part=1"), 1.0).await;
+    let interrupted = next.store.interrupted("studio-a").unwrap();
+    assert_eq!(interrupted.next_segment, SegmentNumber(3));
+    let resumed = next.store.resume(interrupted).unwrap();
+    push(&resumed, 0, 3, 0);
+    lost(3).await;
+    let open = next.get(&playlist("")).await;
+    assert!(open.text().contains("360p/2.m4s\n"), "{}", open.text());
+    for none in ["#EXT-X-PART:", "PRELOAD-HINT", "360p/3"] {
+        assert!(!open.text().contains(none), "{none}: {}", open.text());
+    }
+    // Who knows the segment by the MPD's rule has it as it is written.
+    let mut written = next.connect().await;
+    written.write_all(&head("GET", &path("3.m4s"), &[])).await.unwrap();
+    soon("it to be read", || metric(&next.registry, "rungd_http_in_flight") == 2.0);
+    push(&resumed, 0, 3, 1);
+    assert!(answer(written).await.body.ends_with(b"0\r\n\r\n"));
+    (0..2).for_each(|part| push(&resumed, 1, 3, part));
+    let asked = answer(asked).await;
+    assert!(asked.text().contains("360p/3.m4s\n"), "{}", asked.text());
+    assert!(!asked.text().contains("#EXT-X-PART:"), "{}", asked.text());
+    assert!(asked.text().contains("PRELOAD-HINT:TYPE=PART,URI=\"../20261121T031500.000Z/360p/4.0.m4s\""));
+    lost(3).await;
+    // From then on all is as ever.
+    push(&resumed, 0, 4, 0);
+    assert_eq!(next.get(&path("4.0.m4s")).await.body, bytes_of(0, 4, 0));
+    assert!(next.get(&playlist("?_HLS_msn=4&_HLS_part=0")).await.text().contains("360p/4.0.m4s\""));
+    let view = resumed.view().clone();
+    resumed.end(1_795_230_910_000);
+    soon("the end", || !view.is_live());
+    assert_eq!(next.get(&path("3.0.m4s")).await.status, 404, "nothing comes any more");
 }
 
 /// Until they read the MPD again, players go on asking by its rule.

@@ -48,8 +48,21 @@ impl Server {
         Self::with_all(limits, tls, 100).await
     }
 
+    /// With what a store left in a folder.
+    pub(crate) async fn on(folder: TempDir) -> Self {
+        Self::with_folder(Limits::new(100), None, 100, folder).await
+    }
+
     async fn with_all(limits: Limits, tls: Option<Arc<ServerConfig>>, max_waiting: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with_folder(limits, tls, max_waiting, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn with_folder(
+        limits: Limits,
+        tls: Option<Arc<ServerConfig>>,
+        max_waiting: usize,
+        folder: TempDir,
+    ) -> Self {
         let registry = Registry::new();
         let archive = config::Archive { enabled: true, max_age: None, max_bytes: None };
         let store = Store::open(&archive, folder.path(), &registry).unwrap();

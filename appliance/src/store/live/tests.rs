@@ -234,7 +234,7 @@ fn what_an_earlier_run_left_is_gone_on_with() {
         rates: BitRates::of(4000, 1000, segment_duration()),
     };
     let mut live = protected(2, 200, 10);
-    live.take_up(vec![past(41..=60), past(41..=60)]);
+    live.take_up(vec![past(41..=60), past(41..=60)], SegmentNumber(0));
     assert_eq!(live.range(), Some((SegmentNumber(41), SegmentNumber(60))));
     assert!(live.push(0, SegmentNumber(60), chunk(b"x")).late);
     assert!(matches!(live.find(0, SegmentNumber(60), NOT_BY_CLOCK), Found::Not), "it is the archive's");
@@ -242,8 +242,31 @@ fn what_an_earlier_run_left_is_gone_on_with() {
     for track in 0..2 {
         whole(&mut live, track, 61);
     }
+    assert!(live.is_fleeting(SegmentNumber(61)) && !live.is_fleeting(SegmentNumber(60)));
     assert!(live.kept(SegmentNumber(61), clock::both()).listed);
     assert_eq!(live.range(), Some((SegmentNumber(41), SegmentNumber(61))));
+    assert!(!live.is_fleeting(SegmentNumber(61)) && live.is_fleeting(SegmentNumber(62)));
+}
+
+/// By the clock the earlier run was writing segment 63 at most, and may have told of parts of what it did not keep.
+#[test]
+fn parts_that_an_earlier_run_may_have_told_of_are_not_told_of_again() {
+    for (due, lost) in [(0, 2), (2, 2), (63, 63)] {
+        let mut live = protected(1, 200, 10);
+        let (start, duration) = times(1);
+        let segments = vec![WindowSegment { number: SegmentNumber(1), start, duration, bytes: 1000 }];
+        live.take_up(vec![Past { segments, rates: BitRates::default() }], SegmentNumber(due));
+        for number in 2..=lost + 1 {
+            assert_eq!(live.lost_parts(SegmentNumber(number)), number <= lost, "{number}, {due} is due");
+            live.push(0, SegmentNumber(number), chunk(b"x"));
+            assert_eq!(live.edge(0).open().is_some(), number > lost, "{number}, {due} is due");
+            live.complete(0, SegmentNumber(number), times(number), clock::both());
+            live.kept(SegmentNumber(number), clock::both());
+        }
+        assert_eq!(live.edge(0).whole().count(), 1, "{due} is due");
+    }
+    let fresh = protected(1, 200, 10);
+    assert!(!fresh.lost_parts(SegmentNumber(1)));
 }
 
 #[test]

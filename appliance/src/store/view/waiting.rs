@@ -35,6 +35,10 @@ pub enum Absent {
     /// It is due, or the next to be written, and comes from the next daemon.
     #[error("the daemon stops")]
     Left,
+    /// It is a part that an earlier run may have told of, or that this one leaves unfinished: it is never there, but its
+    /// segment is, or will be.
+    #[error("it is lost with the run that told of it")]
+    Lost,
 }
 
 impl PresentationView {
@@ -75,16 +79,22 @@ impl PresentationView {
         index: u32,
     ) -> Result<(Arc<Segment>, Range<u64>), Absent> {
         // Playlists say which parts come, so nobody counts them by the clock: only the next one is waited for.
-        self.wait_for(|| match self.lock().find(track, number, SegmentNumber(0)) {
-            Found::Here(segment) => match segment.chunk(index) {
-                ChunkFound::Here(chunk) => {
-                    Some(Ok((segment, chunk.offset..chunk.offset.saturating_add(chunk.bytes))))
-                }
-                ChunkFound::Next => None,
-                ChunkFound::Not => Some(Err(Absent::Not)),
-            },
-            Found::Soon if index == 0 => None,
-            Found::Soon | Found::Not => Some(Err(Absent::Not)),
+        self.wait_for(|| {
+            if self.lock().lost_parts(number) {
+                // Of what has ended nobody asks for parts any more.
+                return Some(Err(if self.is_live() { Absent::Lost } else { Absent::Not }));
+            }
+            match self.lock().find(track, number, SegmentNumber(0)) {
+                Found::Here(segment) => match segment.chunk(index) {
+                    ChunkFound::Here(chunk) => {
+                        Some(Ok((segment, chunk.offset..chunk.offset.saturating_add(chunk.bytes))))
+                    }
+                    ChunkFound::Next => None,
+                    ChunkFound::Not => Some(Err(Absent::Not)),
+                },
+                Found::Soon if index == 0 => None,
+                Found::Soon | Found::Not => Some(Err(Absent::Not)),
+            }
         })
         .await
     }
@@ -123,6 +133,12 @@ impl PresentationView {
             None => Media::Init(self.init(index).ok_or(Absent::Not)?),
         };
         Ok((found, self.is_audio(index)))
+    }
+
+    /// Whether a segment may yet be made anew, of other bytes: the archive does not have it, and the daemon may die.
+    #[must_use]
+    pub fn is_fleeting(&self, number: SegmentNumber) -> bool {
+        self.lock().is_fleeting(number)
     }
 
     /// Whether a player can begin: a segment is listed, or in low latency every track has a chunk.

@@ -105,16 +105,17 @@ impl<'a> Listing<'a> {
         open.or_else(|| self.whole.last().map(|last| of(last.number, last.parts)))
     }
 
-    /// Segment and index of the part that comes next.
-    fn next_part(&self, window: &Window) -> Option<(SegmentNumber, usize)> {
-        match self.open {
+    /// Segment and index of the part that comes next; none where what comes next has no parts.
+    fn next_part(&self, window: &Window, track: &WindowTrack) -> Option<(SegmentNumber, usize)> {
+        let next = match self.open {
             // Its last part is there, only that nobody has said so yet. An audio segment never ends before its share.
             Some(open) if open.start.plus(open.duration()) >= window.nominal_end(open.number) => {
                 Some((open.number.next(), 0))
             }
             Some(open) => Some((open.number, open.parts.len())),
             None => self.whole.last().map(|last| (last.number.next(), 0)),
-        }
+        };
+        next.filter(|(number, _)| track.edge.has_parts(*number))
     }
 }
 
@@ -156,7 +157,7 @@ pub(super) fn media(window: &Window, track: &WindowTrack, skip: Skip) -> Result<
     if let Some(open) = listing.open {
         parts(&mut out, &folder, open.number, &open.parts)?;
     }
-    if let Some((number, index)) = listing.next_part(window) {
+    if let Some((number, index)) = listing.next_part(window, track) {
         let uri = quoted(&format!("{folder}/{number}.{index}.m4s"));
         writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI={uri}")?;
     }

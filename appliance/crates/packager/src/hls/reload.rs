@@ -167,7 +167,8 @@ impl<'a> Tail<'a> {
 /// Whether the media playlist of a track of [`Window::tracks`] has what a player asks for.
 ///
 /// Segments and parts past the end of a segment count on in the next one. What has ended, or is not low latency, has
-/// all that it will have.
+/// all that it will have. A segment that has no parts has any of them once it is whole: who asks for one was told of parts
+/// that are lost.
 ///
 /// # Errors
 /// Where there is no such track. That nothing is listed yet is a reason to wait.
@@ -204,6 +205,7 @@ pub fn readiness(window: &Window, track: usize, reload: &Reload) -> Result<Readi
         true => u128::from(ahead) * target.as_nanos() > Duration::from_secs(PARTS_AHEAD).as_nanos(),
         false => ahead > PARTS_AHEAD,
     };
+    let far = far && track.edge.has_parts(number);
     if far || number.0 > last.0.saturating_add(SEGMENTS_AHEAD) {
         return Ok(Readiness::Refused(ReloadError::TooFarAhead { msn, part: reload.part, last }));
     }

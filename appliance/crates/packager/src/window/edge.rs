@@ -60,9 +60,14 @@ pub enum FoundPart {
 ///
 /// Parts are in the order of decoding, and a part's length is that of its decoding. Low latency is encoded without
 /// reordering, and then it is the length of its showing as well; with reordering only a segment's sum is.
+///
+/// A presentation that is gone on with after its writer was lost has segments whose parts that writer may have told of,
+/// with bytes that are lost. They are made anew, and have no parts: a part's name never stands for two things, and players
+/// that hold parts of the lost one do not join parts of the other to them. See [`Self::since`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LiveEdge {
     kept: usize,
+    since: Option<SegmentNumber>,
     whole: VecDeque<SegmentParts>,
     open: Option<OpenSegment>,
 }
@@ -78,8 +83,24 @@ impl LiveEdge {
         Self { kept: usize::try_from(segments).unwrap_or(usize::MAX), ..Self::default() }
     }
 
-    /// Takes the next chunk of a segment. One of a segment that is whole, or of an earlier one, changes nothing.
+    /// Tells of no parts of segments before this one.
+    #[must_use]
+    pub fn since(self, number: SegmentNumber) -> Self {
+        Self { since: Some(number), ..self }
+    }
+
+    /// Whether a segment is told of in parts, rather than only as a whole.
+    #[must_use]
+    pub fn has_parts(&self, number: SegmentNumber) -> bool {
+        self.since.is_none_or(|since| number >= since)
+    }
+
+    /// Takes the next chunk of a segment. One of a segment that is whole, or of an earlier one, or of one without parts,
+    /// changes nothing.
     pub fn push(&mut self, number: SegmentNumber, chunk: &Chunk) {
+        if !self.has_parts(number) {
+            return;
+        }
         let newest =
             self.open.as_ref().map(|open| open.number).max(self.whole.back().map(|last| last.number));
         let begins = newest.is_none_or(|newest| number > newest);
@@ -137,7 +158,7 @@ impl LiveEdge {
         }
         // A playlist hints at it already when the last chunk of the segment before is there.
         let last = self.open.as_ref().map(|open| open.number).or(self.whole.back().map(|last| last.number));
-        match at == 0 && last.is_some_and(|last| last.next() == number) {
+        match at == 0 && self.has_parts(number) && last.is_some_and(|last| last.next() == number) {
             true => FoundPart::Next,
             false => FoundPart::Not,
         }
@@ -208,6 +229,20 @@ mod tests {
         assert_eq!(edge.whole().count(), 0);
         edge.end();
         assert_eq!(edge, LiveEdge { kept: edge.kept, ..LiveEdge::default() });
+    }
+
+    #[test]
+    fn what_a_lost_writer_may_have_told_of_has_no_parts() {
+        let mut edge = LiveEdge::new(Duration::from_secs(2)).since(SegmentNumber(4));
+        for number in 2..=3 {
+            edge.push(SegmentNumber(number), &chunk(0, 10, 7));
+            assert_eq!((edge.open(), edge.find(SegmentNumber(number), 0)), (None, FoundPart::Not));
+            edge.complete(SegmentNumber(number));
+        }
+        assert_eq!(edge.whole().count(), 0);
+        edge.push(SegmentNumber(4), &chunk(0, 10, 7));
+        assert!(matches!(edge.find(SegmentNumber(4), 0), FoundPart::Here(_)));
+        assert_eq!(edge.find(SegmentNumber(4), 1), FoundPart::Next);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use media::ladder::RungRate;
 use proptest::prelude::*;
 use std::time::Duration;
 
-use crate::hls::{HlsError, Readiness, Reload, Skip, media, media_update, readiness};
+use crate::hls::{HlsError, Readiness, Reload, ReloadError, Skip, media, media_update, readiness};
 use crate::segmenter::{AudioGrid, AudioSegmenter, Packaged, Picture, VideoSegmenter};
 use crate::window::{FoundPart, Latency, LiveEdge, Window, WindowTrack, WindowTrackKind, sample};
 
@@ -23,8 +23,12 @@ fn low(from: u64, to: u64, chunks: usize) -> Window {
 
 /// The edge of a track that has had all segments before `to` and `chunks` chunks of that one, out of the segmenters.
 fn edge(track: &WindowTrack, from: u64, to: u64, chunks: usize) -> LiveEdge {
+    let edge = LiveEdge::new(sample::cadence().segment_duration().to_duration());
+    fill(edge, track, (from, to), chunks)
+}
+
+fn fill(mut edge: LiveEdge, track: &WindowTrack, (from, to): (u64, u64), chunks: usize) -> LiveEdge {
     let cadence = sample::cadence();
-    let mut edge = LiveEdge::new(cadence.segment_duration().to_duration());
     let payload = Bytes::from_static(b"x");
     let mut open = 0;
     let mut take = |packages: Vec<Packaged>| {
@@ -206,6 +210,46 @@ fn the_first_segment_is_listed_by_its_parts() {
     assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:1\n") && !text.contains("#EXTINF"), "{text}");
     window.tracks[0].edge = LiveEdge::default();
     assert!(matches!(media(&window, 0), Err(HlsError::NothingListed { .. })));
+}
+
+/// A daemon that goes on where another one died makes segment 9 anew, of which players were told parts 0 to 2.
+#[test]
+fn a_segment_whose_parts_were_lost_is_told_of_when_it_is_whole() {
+    let window = |to, chunks| {
+        let mut window = low(5, to, chunks);
+        for track in &mut window.tracks {
+            let lost = LiveEdge::new(window.segment_duration).since(SegmentNumber(10));
+            track.edge = fill(lost, track, (5, to), chunks);
+        }
+        window
+    };
+    let asked = |window: &Window, msn, part| {
+        readiness(window, 0, &Reload { msn: Some(SegmentNumber(msn)), part: Some(part), skip: Skip::No })
+            .unwrap()
+    };
+    let open = window(9, 3);
+    let text = media(&open, 0).unwrap();
+    assert!(text.contains("720p/8.m4s\n") && !text.contains("720p/9."), "{text}");
+    assert!(!text.contains("#EXT-X-PART:") && !text.contains("PRELOAD-HINT"), "{text}");
+    // However far in it they were: they are answered with the whole of it.
+    for part in [0, 3, 40] {
+        assert_eq!(asked(&open, 9, part), Readiness::Wait, "{part}");
+        assert_eq!(asked(&window(10, 0), 9, part), Readiness::Ready, "{part}");
+    }
+    let next = media(&window(10, 0), 0).unwrap();
+    assert!(next.contains("720p/9.m4s\n") && !next.contains("#EXT-X-PART:"), "{next}");
+    assert!(attribute(&next, "#EXT-X-PRELOAD-HINT:", "URI").unwrap().ends_with("/10.0.m4s"), "{next}");
+    let on = media(&window(10, 1), 0).unwrap();
+    assert_eq!(listed_parts(&on).len(), 1, "{on}");
+    assert!(attribute(&on, "#EXT-X-PRELOAD-HINT:", "URI").unwrap().ends_with("/10.1.m4s"), "{on}");
+    assert_eq!(
+        asked(&window(10, 1), 10, 40),
+        Readiness::Refused(ReloadError::TooFarAhead {
+            msn: SegmentNumber(10),
+            part: Some(40),
+            last: SegmentNumber(9),
+        })
+    );
 }
 
 #[test]
