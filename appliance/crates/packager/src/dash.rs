@@ -92,9 +92,11 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
         minimum_update_period: live(xs_duration(low.map_or(segment, LowLatency::update_period))),
         min_buffer_time: xs_duration(low.map_or(segment, LowLatency::buffer_time)),
         time_shift_buffer_depth: live(xs_duration(window.time_shift)),
-        suggested_presentation_delay: live(xs_duration(
-            low.map_or_else(|| presentation_delay(window), LowLatency::presentation_delay),
-        )),
+        // In low latency the service description says it (`dash/low_latency.rs`).
+        suggested_presentation_delay: low
+            .is_none()
+            .then(|| live(xs_duration(presentation_delay(window))))
+            .flatten(),
         max_segment_duration: xs_duration(longest(window)),
         program_information: ProgramInformation { title: Text { text: xml_text(&window.title) } },
         service_description: low.and_then(LowLatency::service_description),

@@ -73,11 +73,11 @@ impl<'a> LowLatency<'a> {
         self.chunk.saturating_mul(BUFFER_CHUNKS).min(self.window.segment_duration)
     }
 
-    /// What Shaka Player goes by; others take the same from the service description.
-    pub(super) const fn presentation_delay(self) -> Duration {
-        self.target
-    }
-
+    /// How far behind to be, and nothing else says it: there is no `suggestedPresentationDelay`. dash.js and ExoPlayer pass
+    /// over that where there is a service description, and Shaka Player 5.2 adds it: it takes the distance that `target`
+    /// asks for from the end of what can be sought to, which lies the suggested delay before what can be fetched
+    /// (`onTimeUpdate_` in its `player.js`, `getSeekRangeEnd` in its `presentation_timeline.js`). With both it plays slow
+    /// until it is twice as far behind.
     pub(super) fn service_description(self) -> Option<ServiceDescription> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let behind = self.window.segment_duration.saturating_mul(BEHIND_SEGMENTS);

@@ -251,6 +251,8 @@ fn low_latency_says_how_far_behind_to_be() {
     let [description] = mpd.ServiceDescription.as_slice() else { panic!("{:?}", mpd.ServiceDescription) };
     let latency = &description.Latency[0];
     assert_eq!((latency.target, latency.min, latency.max), (Some(2000.0), Some(1000.0), Some(6004.0)));
+    // Shaka Player would be behind by both.
+    assert_eq!(mpd.suggestedPresentationDelay, None);
     let rate = &description.PlaybackRate[0];
     assert!(rate.min.is_some_and(|min| min < 1.0) && rate.max.is_some_and(|max| max > 1.0));
     for set in &mpd.periods[0].adaptations {
@@ -309,7 +311,7 @@ fn a_low_latency_manifest_in_full() {
     let mut window = low();
     window.tracks.remove(1);
     let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
-<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019" type="dynamic" availabilityStartTime="2026-11-21T03:15:00.250Z" publishTime="2026-11-21T03:15:50.000Z" minimumUpdatePeriod="PT4.004S" minBufferTime="PT1.001S" timeShiftBufferDepth="PT60S" suggestedPresentationDelay="PT2S" maxSegmentDuration="PT2.020136054S">
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019" type="dynamic" availabilityStartTime="2026-11-21T03:15:00.250Z" publishTime="2026-11-21T03:15:50.000Z" minimumUpdatePeriod="PT4.004S" minBufferTime="PT1.001S" timeShiftBufferDepth="PT60S" maxSegmentDuration="PT2.020136054S">
  <ProgramInformation>
   <Title>Studio A</Title>
  </ProgramInformation>
