@@ -13,6 +13,7 @@ const USAGE = `usage: node follow.mjs --dash MANIFEST --hls PLAYLIST [options]
   --players A,B        which ones (all)
   --stall-limit N      longest stop of clock or picture, in milliseconds (1000)
   --drift N            how far the distance from live may change, in seconds (0.25)
+  --settle N           seconds that a player takes to its distance from live at first (4)
   --screenshots PREFIX PNGs of the pictures
 Says "ready" once all play, and then takes lines:
   still NAME           wait for a picture that stays as it is, the slate
@@ -37,6 +38,7 @@ function parse() {
       players: { type: 'string', default: playerNames.join(',') },
       'stall-limit': { type: 'string', default: '1000' },
       drift: { type: 'string', default: '0.25' },
+      settle: { type: 'string', default: '4' },
       screenshots: { type: 'string' },
     },
   });
@@ -44,9 +46,9 @@ function parse() {
   for (const player of players) {
     if (!playerNames.includes(player)) throw new Error(`there is no player ${player}; there are ${playerNames.join(', ')}`);
   }
-  const [stallLimit, drift] = [Number(values['stall-limit']), Number(values.drift)];
-  if (!(stallLimit > 0 && drift > 0)) throw new Error('--stall-limit and --drift take numbers over 0');
-  return { dash: new URL(values.dash ?? '').href, hls: new URL(values.hls ?? '').href, players, stallLimit, drift, screenshots: values.screenshots };
+  const [stallLimit, drift, settle] = [Number(values['stall-limit']), Number(values.drift), Number(values.settle)];
+  if (!(stallLimit > 0 && drift > 0 && settle > 0)) throw new Error('--stall-limit, --drift and --settle take numbers over 0');
+  return { dash: new URL(values.dash ?? '').href, hls: new URL(values.hls ?? '').href, players, stallLimit, drift, settle, screenshots: values.screenshots };
 }
 
 const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
@@ -64,7 +66,8 @@ class Seat {
     const started = await viewer.until((state) => state.startupMillis !== null && state.time > 0, START_DEADLINE,
       (state) => `${player}: nothing played (time ${state.time}, ${state.warnings.join('; ')})`);
     // A player settles on its distance from live first.
-    await viewer.until((state) => state.time > started.time + 4, 10_000, (state) => `${player} stood still at ${state.time} s`);
+    await viewer.until((state) => state.time > started.time + options.settle, options.settle * 1500 + 4000,
+      (state) => `${player} stood still at ${state.time} s`);
     await viewer.call('watch');
     this.behind = (await viewer.state()).behind;
     check(this.behind !== null, `${player} knows no wall time`);

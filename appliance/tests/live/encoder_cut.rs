@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use test_support::browser::Conversation;
-use test_support::{FeedSetup, Ffmpeg, Process, Relay, Rungd, Setup, Stopwatch, rungd};
+use test_support::{FeedSetup, Ffmpeg, Process, Relay, Rungd, Setup, Stopwatch, http, rungd, wait_until};
 
 const FEED: &str = "studio-cut";
 const DEADLINE: Duration = Duration::from_secs(60);
 /// With less than this the slate need not come: the last picture stands for a second first, and an encoder takes some
 /// time to be back.
 const SLATE_FROM: u64 = 5;
+
+/// The product's bound on how far dash.js is behind in low latency.
+const STEADY_SECONDS: f64 = 2.0;
 
 #[derive(Debug, Clone, Copy)]
 enum End {
@@ -25,10 +29,41 @@ fn full() -> bool {
     std::env::var("RUNGD_FAULTS").is_ok_and(|form| form == "full")
 }
 
-fn publish(rungd: &Rungd, relay: &Relay) -> Process {
+fn publish(rungd: &Rungd, relay: &Relay, feed: &str) -> Process {
     // The tone has pips, and the picture changes all over: neither can be taken for the slate's.
-    let url = format!("rtmps://{}/live/{}", relay.address, rungd::stream_key(FEED));
+    let url = format!("rtmps://{}/live/{}", relay.address, rungd::stream_key(feed));
     Ffmpeg::new().publish(&url, rungd.folder())
+}
+
+/// The encoder is cut off for so long, and back on air.
+fn cut(
+    rungd: &Rungd,
+    relay: &Relay,
+    feed: &str,
+    publisher: &mut Process,
+    cut: (u64, End),
+    viewers: &mut Conversation,
+) {
+    let (seconds, end) = cut;
+    let name = format!("{seconds}s-{end:?}").to_lowercase();
+    let since = Stopwatch::start();
+    match end {
+        End::Clean => publisher.signal(Signal::SIGINT),
+        End::Reset => relay.reset(),
+    }
+    let _ = publisher.wait(DEADLINE);
+    let slate = seconds >= SLATE_FROM;
+    if slate {
+        viewers.tell(&format!("still {name}-slate"));
+    }
+    std::thread::sleep(Duration::from_secs(seconds).saturating_sub(since.elapsed()));
+    *publisher = publish(rungd, relay, feed);
+    if slate {
+        println!("{}", viewers.hear(DEADLINE));
+    }
+    rungd.wait_for_state(feed, DEADLINE, &["live"]);
+    viewers.tell(&format!("moving {name}-over"));
+    println!("{}", viewers.hear(DEADLINE));
 }
 
 #[test]
@@ -44,7 +79,7 @@ fn viewers_play_through_encoders_being_cut_off() {
         .line("title = \"Studio that is cut\"");
     let mut rungd = Setup::default().feed(feed).start();
     let relay = Relay::start(rungd.rtmps);
-    let mut publisher = publish(&rungd, &relay);
+    let mut publisher = publish(&rungd, &relay, FEED);
     let _ = rungd.wait_for_segments(FEED, 4);
     let (mpd, hls) = (rungd.mpd_url(FEED), rungd.hls_url(FEED));
     let shots = std::env::var("RUNGD_SCREENSHOTS").unwrap_or_else(|_| rungd.folder().display().to_string());
@@ -52,27 +87,51 @@ fn viewers_play_through_encoders_being_cut_off() {
     let arguments = ["--dash", &mpd, "--hls", &hls, "--screenshots", &prefix];
     let mut viewers = Conversation::start("follow.mjs", &arguments);
     assert_eq!(viewers.hear(DEADLINE), "ready");
-    for (seconds, end) in cuts {
-        let name = format!("{seconds}s-{end:?}").to_lowercase();
-        let since = Stopwatch::start();
-        match end {
-            End::Clean => publisher.signal(Signal::SIGINT),
-            End::Reset => relay.reset(),
-        }
-        let _ = publisher.wait(DEADLINE);
-        let slate = seconds >= SLATE_FROM;
-        if slate {
-            viewers.tell(&format!("still {name}-slate"));
-        }
-        std::thread::sleep(Duration::from_secs(seconds).saturating_sub(since.elapsed()));
-        publisher = publish(&rungd, &relay);
-        if slate {
-            println!("{}", viewers.hear(DEADLINE));
-        }
-        rungd.wait_for_state(FEED, DEADLINE, &["live"]);
-        viewers.tell(&format!("moving {name}-over"));
-        println!("{}", viewers.hear(DEADLINE));
+    for one in cuts {
+        cut(&rungd, &relay, FEED, &mut publisher, one, &mut viewers);
     }
     println!("{}", viewers.end(DEADLINE));
+    assert!(publisher.is_running(), "{}", publisher.log());
+}
+
+/// In low latency a player holds little more than a second: what a cut or a death costs has to fit into that.
+#[test]
+fn viewers_in_low_latency_play_through_cuts_and_deaths() {
+    if !full() {
+        return;
+    }
+    let name = "studio-cut-low";
+    let feed = FeedSetup::new(name)
+        .rung("180p", "320x180", "200k")
+        .line("segment = \"2s\"")
+        .line("latency = \"low\"")
+        .line("grace = \"30s\"")
+        .line("title = \"Studio that is cut\"");
+    let rungd = Setup::default().feed(feed).start();
+    let relay = Relay::start(rungd.rtmps);
+    let mut publisher = publish(&rungd, &relay, name);
+    let third = rungd.url(&format!("/live/{name}/180p/3.m4s"));
+    wait_until(DEADLINE, "a third segment", || (http::get(&third).status == 200).then_some(()));
+    let (mpd, hls) = (rungd.mpd_url(name), rungd.hls_url(name));
+    let shots = std::env::var("RUNGD_SCREENSHOTS").unwrap_or_else(|_| rungd.folder().display().to_string());
+    let prefix = format!("{shots}/cut-low");
+    // Shaka Player begins nearer than it is told to be, and goes 4 % slower until it is there.
+    let arguments = ["--dash", &mpd, "--hls", &hls, "--settle", "30", "--screenshots", &prefix];
+    let mut viewers = Conversation::start("follow.mjs", &arguments);
+    assert_eq!(viewers.hear(DEADLINE), "ready");
+    for one in [(5, End::Reset), (1, End::Clean), (5, End::Clean)] {
+        cut(&rungd, &relay, name, &mut publisher, one, &mut viewers);
+    }
+    for death in 1..=2 {
+        let pid = rungd.feed(name)["worker"]["pid"].as_i64().expect("a worker on air");
+        kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+        viewers.tell(&format!("moving death-{death}"));
+        println!("{}", viewers.hear(DEADLINE));
+    }
+    let seen = viewers.end(DEADLINE);
+    println!("{seen}");
+    let marks = seen["dashjs"]["marks"].as_object().expect("what dash.js was asked");
+    let behind = marks.values().filter_map(|mark| mark["behind"].as_f64());
+    assert_eq!(behind.clone().filter(|seconds| *seconds <= STEADY_SECONDS).count(), 5, "{marks:?}");
     assert!(publisher.is_running(), "{}", publisher.log());
 }
