@@ -2,17 +2,18 @@
 # Starts the appliance and publishes a feed to it, as `make demo` says. What it starts it ends.
 #
 # From the Makefile: DEMO_SECONDS (until interrupted where empty), DEMO_PUBLISH (0: no feed), DEMO_CONFIG (another
-# configuration), DEMO_KEEP (1: keep what the run before left), DEMO_DEVICE (what to transcode on).
+# configuration), DEMO_KEEP (1: keep what the run before left), DEMO_DEVICE (what to transcode on). From tests: DEMO_PROGRAM
+# (another rungd) and DEMO_FOLDER (another place for what it writes).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-folder=target/demo
+folder=${DEMO_FOLDER:-target/demo}
 # The configuration that this script knows: its ports, its feed, its key.
 own_config=appliance/config/demo.toml
 config=${DEMO_CONFIG:-$own_config}
 key=demo-key-not-secret
 seconds=${DEMO_SECONDS:-}
-program=target/release/rungd
+program=${DEMO_PROGRAM:-target/release/rungd}
 # Longest time from the publisher's start to a picture.
 play_deadline=60
 
@@ -21,7 +22,7 @@ die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
 case "$seconds" in *[!0-9]*) die "SECONDS is a whole number of seconds, not \"$seconds\"" ;; esac
 [ -f "$config" ] || die "there is no configuration $config"
-[ -x "$program" ] && [ -x target/release/rungd-worker ] || die "nothing is built yet: run make demo"
+[ -x "$program" ] && [ -x "$(dirname "$program")/rungd-worker" ] || die "nothing is built yet: run make demo"
 
 # Who listens on a port of this machine, in words; nothing where it is free.
 holder() {
@@ -149,7 +150,14 @@ if [ "$publish" != 0 ] && ! get /api/v1/feeds | tr -d ' \n' | grep -q '"name":"d
   say "$config has no feed called demo, so nothing is published to it."
   publish=0
 fi
-if [ -n "$rtmps" ]; then server="rtmps://$rtmps/live"; else server="rtmp://$rtmp/live"; fi
+application=$(tr -d ' \n' <"$state_dir/rungd.json" | sed -n 's/.*"application":"\([^"]*\)".*/\1/p')
+if [ -n "$rtmps" ]; then server="rtmps://$rtmps/$application"; else server="rtmp://$rtmp/$application"; fi
+# Whether the first rung (the sound, where there is no picture) lists a segment. A low-latency MPD lists none, ever.
+plays() {
+  local playlist
+  playlist=$(get /live/demo/master.m3u8 2>/dev/null | sed -n '/^[^#]/{p;q}')
+  [ -n "$playlist" ] && get "/live/demo/$playlist" 2>/dev/null | grep '^#EXTINF' >/dev/null
+}
 
 if [ "$publish" != 0 ]; then
   say "Publishing a moving picture with a clock, and sound, to $server ..."
@@ -165,7 +173,7 @@ if [ "$publish" != 0 ]; then
     -f flv -flvflags no_duration_filesize "$server/$key" >"$folder/ffmpeg.log" 2>&1 </dev/null &
   ffmpeg_pid=$!
   waited=0
-  until [ "$(get /live/demo/manifest.mpd 2>/dev/null | grep -c '<S ')" -ge 1 ]; do
+  until plays; do
     alive "$rungd_pid" || fail "rungd has ended"
     alive "$ffmpeg_pid" || fail "the publisher was refused or has ended" "see the last lines above"
     [ "$waited" -lt $((play_deadline * 2)) ] || fail "nothing to play after $play_deadline s" \
@@ -193,7 +201,7 @@ if [ -n "$device" ] || [ "$config" = "$own_config" ] || [ "$publish" != 0 ]; the
     say "    The feed has a publisher now; run make demo PUBLISH=0 to have it for yourself."
   fi
   if [ -n "$rtmps" ] && [ -n "$rtmp" ]; then
-    say "    The certificate is self-signed. An encoder that insists on a known one can use rtmp://$rtmp/live here."
+    say "    The certificate is self-signed. An encoder that insists on a known one can use rtmp://$rtmp/$application here."
   fi
 fi
 say

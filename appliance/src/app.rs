@@ -166,6 +166,7 @@ impl Daemon {
             http_tls: config.http.tls.is_some(),
             rtmp: publishers.rtmp_addresses(),
             rtmps: publishers.rtmps_addresses(),
+            application: config.ingest.application.clone(),
         };
 
         let media = MediaThread::start().map_err(AppError::MediaThread)?;

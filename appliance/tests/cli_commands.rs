@@ -83,6 +83,7 @@ fn json_response(body: &str) -> String {
 
 fn runs_at(folder: &TempDir, http: SocketAddr, http_tls: bool) {
     let file = RuntimeFile {
+        application: "live".to_owned(),
         pid: 4711,
         started_unix_millis: 0,
         http: vec![http],

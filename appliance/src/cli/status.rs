@@ -371,6 +371,7 @@ mod tests {
     #[test]
     fn a_wildcard_address_is_asked_on_loopback() {
         let daemon = |http: &str, http_tls| RuntimeFile {
+            application: "live".to_owned(),
             pid: 1,
             started_unix_millis: 0,
             http: vec![http.parse().unwrap()],

@@ -29,6 +29,9 @@ pub struct RuntimeFile {
     /// The addresses of RTMPS.
     #[serde(default)]
     pub rtmps: Vec<SocketAddr>,
+    /// The path that encoders publish to.
+    #[serde(default)]
+    pub application: String,
 }
 
 /// Why the file could not be written, read or removed.
@@ -242,6 +245,7 @@ mod tests {
     fn what_is_written_is_read_and_can_be_removed_twice() {
         let folder = tempfile::tempdir().unwrap();
         let file = RuntimeFile {
+            application: "live".to_owned(),
             pid: 7,
             started_unix_millis: 1_795_231_000_000,
             http: vec!["127.0.0.1:8080".parse().unwrap()],
