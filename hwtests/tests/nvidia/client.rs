@@ -1,6 +1,6 @@
-//! A small client in C, which does right or wrong as it is told.
+//! Small clients in C, which do right or wrong as they are told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -8,22 +8,33 @@ use hwtests::Simulation;
 use hwtests::simulation::run;
 use tempfile::TempDir;
 
-fn program() -> PathBuf {
+/// The folder of the programs.
+fn programs() -> PathBuf {
     static BUILT: OnceLock<TempDir> = OnceLock::new();
     let build = || {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let source = hwtests::root().join("hwtests/tests/nvidia/client.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-O1", "-Wall", "-Werror", "-o"]).arg(folder.path().join("client")).arg(source);
-        run(compiler.arg("-ldl"));
+        for program in ["client", "decoder"] {
+            let source = hwtests::root().join(format!("hwtests/tests/nvidia/{program}.c"));
+            let mut compiler = Command::new("cc");
+            compiler.args(["-O1", "-Wall", "-Werror", "-o"]).arg(folder.path().join(program)).arg(source);
+            run(compiler.arg("-ldl"));
+        }
         folder
     };
-    BUILT.get_or_init(build).path().join("client")
+    BUILT.get_or_init(build).path().to_owned()
 }
 
-/// Runs the client, and answers what it printed.
+fn command(simulation: &Simulation, program: &str) -> Command {
+    let program = programs().join(program);
+    simulation.nvidia(program.to_str().expect("a path of text"))
+}
+
+/// Runs the client of NVENC, and answers what it printed.
 pub(crate) fn client(simulation: &Simulation, arguments: &[&str]) -> String {
-    let program = program();
-    let mut command = simulation.nvidia(program.to_str().expect("a path of text"));
-    String::from_utf8(run(command.args(arguments)).stdout).expect("text")
+    String::from_utf8(run(command(simulation, "client").args(arguments)).stdout).expect("text")
+}
+
+/// Runs the client of NVDEC on a stream, and answers what it printed.
+pub(crate) fn decoder(simulation: &Simulation, what: &str, stream: &Path) -> String {
+    String::from_utf8(run(command(simulation, "decoder").arg(what).arg(stream)).stdout).expect("text")
 }

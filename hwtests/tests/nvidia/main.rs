@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod client;
+mod decoder_rules;
 mod faults;
 mod ffmpeg_decode;
 mod ffmpeg_encode;

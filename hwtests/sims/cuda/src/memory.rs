@@ -3,7 +3,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sim_nvidia::pointer::Out;
 use sim_state::{Memory, OutOfMemory};
@@ -30,6 +30,8 @@ pub(crate) struct Allocation {
     pub(crate) context: usize,
     /// A driver's own: no client frees it, and it is no leak of theirs.
     pub(crate) driver_owned: bool,
+    /// A driver's own that no client is to use now.
+    pub(crate) hidden: AtomicBool,
     /// How often it is lent to another driver library.
     pub(crate) lent: AtomicUsize,
     host: Backing,
@@ -100,6 +102,13 @@ impl Driver {
         drop(tables);
         let end = address.saturating_add(bytes);
         match found {
+            Some(allocation)
+                if address < allocation.address + allocation.bytes
+                    && allocation.hidden.load(Ordering::Acquire) =>
+            {
+                let sentence = format!("{name} uses {address:#x}, a picture of NVDEC's that is not mapped");
+                self.wrong(INVALID_VALUE, &sentence)
+            }
             Some(allocation) if end <= allocation.address + allocation.bytes => Ok(allocation),
             Some(allocation) if address < allocation.address + allocation.bytes => self.wrong(
                 INVALID_VALUE,
@@ -132,9 +141,17 @@ impl Driver {
         // A gap between allocations, so that no overrun lands in another one.
         let next = address.checked_add(bytes).map(|end| (end / ALIGNMENT + 2) * ALIGNMENT);
         tables.next_address = next.filter(|next| *next < END_OF_ADDRESSES).ok_or(OUT_OF_MEMORY)?;
-        let lent = AtomicUsize::new(0);
-        let allocation =
-            Allocation { address, bytes, device, context, driver_owned, lent, host, _counted: counted };
+        let allocation = Allocation {
+            address,
+            bytes,
+            device,
+            context,
+            driver_owned,
+            hidden: AtomicBool::new(false),
+            lent: AtomicUsize::new(0),
+            host,
+            _counted: counted,
+        };
         tables.allocations.insert(address, Arc::new(allocation));
         Ok(address)
     }

@@ -19,6 +19,7 @@ static TABLE: CudaTable = CudaTable {
     give_back,
     allocate,
     free,
+    show,
 };
 
 /// The table; see [`CudaTable`].
@@ -86,5 +87,13 @@ extern "C" fn allocate(context: usize, bytes: u64, address: *mut u64) -> u32 {
 extern "C" fn free(address: u64) {
     if let Some(driver) = loaded() {
         let _ = driver.free("a driver library", address, true);
+    }
+}
+
+extern "C" fn show(address: u64, shown: u32) {
+    if let Some(driver) = loaded()
+        && let Some(allocation) = driver.tables().allocations.get(&address)
+    {
+        allocation.hidden.store(shown == 0, Ordering::Release);
     }
 }

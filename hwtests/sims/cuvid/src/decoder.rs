@@ -211,12 +211,19 @@ fn create(library: &'static Library, out: Out<usize>, info: Fields<CUVIDDECODECR
         shape,
         slots: (0..surfaces).map(|_| None).collect(),
         _surfaces: memory(picture * surfaces)?,
-        outputs: (0..outputs).map(|_| memory(shape.bytes())).collect::<Answer<_>>()?,
+        outputs: (0..outputs).map(|_| output(library, context, shape)).collect::<Answer<_>>()?,
         mapped: HashMap::new(),
     };
     let handle = library.handle();
     hold(&library.decoders).insert(handle, Arc::new(Decoder { device, context, inner: Mutex::new(inner) }));
     if out.put(handle) { Ok(()) } else { Err(INVALID_VALUE) }
+}
+
+/// Room for a mapped picture, which is the client's only while one is.
+fn output(library: &Library, context: usize, shape: Shape) -> Answer<DriverMemory> {
+    let memory = library.cuda.allocate(context, shape.bytes()).map_err(|_| OUT_OF_MEMORY)?;
+    memory.show(false);
+    Ok(memory)
 }
 
 /// A rectangle of shorts: left, top, right, bottom. All zero is the whole picture.
@@ -283,13 +290,13 @@ fn map(library: &Library, handle: usize, slot: i32, out: Out<u64>, pitch: Out<u3
             .wrong(INVALID_VALUE, &format!("{name} of surface {slot} before the parser displayed it"));
     }
     let mut inner = hold(&decoder.inner);
-    let address =
-        inner.outputs.iter().map(DriverMemory::address).find(|address| !inner.mapped.contains_key(address));
-    let Some(address) = address else {
+    let output = inner.outputs.iter().find(|output| !inner.mapped.contains_key(&output.address()));
+    let Some(output) = output else {
         let text = format!("{name}: all {} output surfaces are mapped", inner.outputs.len());
         return library.wrong(MAP_FAILED, &text);
     };
-    let shape = inner.shape;
+    let (shape, address) = (inner.shape, output.address());
+    output.show(true);
     let mut view = library.cuda.lend(decoder.context, address, shape.bytes()).map_err(Status)?;
     let cpu = library.state.driver_cpu(decoder.device);
     if let Some(frame) = frame.as_ref() {
@@ -308,8 +315,12 @@ fn map(library: &Library, handle: usize, slot: i32, out: Out<u64>, pitch: Out<u3
 
 fn unmap(library: &Library, handle: usize, address: u64) -> Answer {
     let decoder = find(library, "cuvidUnmapVideoFrame", handle)?;
-    match hold(&decoder.inner).mapped.remove(&address) {
-        Some(_) => Ok(()),
+    let mut inner = hold(&decoder.inner);
+    match inner.mapped.remove(&address) {
+        Some(_) => {
+            inner.outputs.iter().filter(|output| output.address() == address).for_each(|o| o.show(false));
+            Ok(())
+        }
         None => library
             .wrong(INVALID_VALUE, &format!("cuvidUnmapVideoFrame of {address:#x}, which is not mapped")),
     }
@@ -343,8 +354,8 @@ fn reconfigure(library: &Library, handle: usize, info: Fields<CUVIDRECONFIGUREDE
         target,
         sample: inner.shape.sample,
     };
-    let made = inner.outputs.iter().map(|_| library.cuda.allocate(decoder.context, shape.bytes()));
-    inner.outputs = made.collect::<Result<_, _>>().map_err(|_| OUT_OF_MEMORY)?;
+    let made = inner.outputs.iter().map(|_| output(library, decoder.context, shape));
+    inner.outputs = made.collect::<Answer<_>>()?;
     inner.shape = shape;
     inner.slots = (0..surfaces).map(|_| None).collect();
     let wide = |value: usize| u32::try_from(value).unwrap_or(0);

@@ -37,6 +37,8 @@ pub struct CudaTable {
     pub allocate: extern "C" fn(context: usize, bytes: u64, address: *mut u64) -> u32,
     /// Frees it.
     pub free: extern "C" fn(address: u64),
+    /// Lets clients use memory of a driver's (1), or no longer (0): that they do is then a violation.
+    pub show: extern "C" fn(address: u64, shown: u32),
 }
 
 /// The simulated libcuda of this process.
@@ -164,6 +166,11 @@ impl DriverMemory {
     #[must_use]
     pub fn address(&self) -> u64 {
         self.address
+    }
+
+    /// Lets clients use it, or no longer.
+    pub fn show(&self, shown: bool) {
+        (self.cuda.0.show)(self.address, shown.into());
     }
 }
 
