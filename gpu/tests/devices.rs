@@ -21,8 +21,14 @@ mod encoding;
 mod failing;
 #[path = "devices/pictures.rs"]
 mod pictures;
+#[path = "devices/presets.rs"]
+mod presets;
+#[path = "devices/rates.rs"]
+mod rates;
 #[path = "devices/required.rs"]
 mod required;
+#[path = "devices/reuse.rs"]
+mod reuse;
 #[path = "devices/scaling.rs"]
 mod scaling;
 

@@ -27,7 +27,7 @@ pub(crate) fn config(codec: Codec, size: Size, bit_rate: u32) -> EncoderConfig {
 }
 
 /// The codecs that the device encodes; none where it has no encoder.
-fn codecs(device: &Device) -> Vec<Codec> {
+pub(crate) fn codecs(device: &Device) -> Vec<Codec> {
     match device.caps().encode {
         Ok(caps) => caps.iter().map(|caps| caps.codec).collect(),
         Err(EncodeError::NoEncoder) => {

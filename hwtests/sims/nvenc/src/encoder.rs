@@ -237,6 +237,11 @@ impl Encoder {
             return self.wrong(INVALID_CALL, "nvEncInitializeEncoder is called twice");
         }
         let settings = self.read_settings("nvEncInitializeEncoder", params)?;
+        self.library.state.trace(|| {
+            let (preset, tuning) =
+                (settings.preset.level, params.get::<u32>(offset_of!(NV_ENC_INITIALIZE_PARAMS, tuningInfo)));
+            format!("NVENC initialises {:?}, preset P{preset}, tuning {tuning}", settings.codec)
+        });
         let most = |offset, least: u32| params.get::<u32>(offset).max(least);
         let most_width = most(offset_of!(NV_ENC_INITIALIZE_PARAMS, maxEncodeWidth), settings.width);
         let most_height = most(offset_of!(NV_ENC_INITIALIZE_PARAMS, maxEncodeHeight), settings.height);
