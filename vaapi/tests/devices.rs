@@ -8,6 +8,8 @@
 #[path = "../examples/support/annex_b.rs"]
 #[allow(dead_code, reason = "the examples use all of it")]
 mod annex_b;
+#[path = "devices/colours.rs"]
+mod colours;
 #[path = "devices/decoding.rs"]
 mod decoding;
 #[path = "devices/encoding.rs"]
@@ -16,6 +18,8 @@ mod encoding;
 mod failing;
 #[path = "devices/pictures.rs"]
 mod pictures;
+#[path = "devices/rates.rs"]
+mod rates;
 #[path = "devices/required.rs"]
 mod required;
 #[path = "devices/scaling.rs"]

@@ -34,7 +34,19 @@ pub(crate) struct Stream {
 impl Stream {
     /// Natural pictures, coded with these parameters of x264 or x265.
     pub(crate) fn natural(codec: Codec, size: &str, pixels: &str, frames: u32, parameters: &str) -> Self {
-        let (encoder, option, filter) = match codec {
+        Self::filtered("null", codec, size, pixels, frames, parameters)
+    }
+
+    /// As [`Self::natural`], of pictures that go through a filter of ffmpeg's before.
+    pub(crate) fn filtered(
+        filter: &str,
+        codec: Codec,
+        size: &str,
+        pixels: &str,
+        frames: u32,
+        parameters: &str,
+    ) -> Self {
+        let (encoder, option, marks) = match codec {
             Codec::H264 => ("libx264", "-x264-params", "h264_metadata=aud=insert"),
             Codec::Hevc => ("libx265", "-x265-params", "hevc_metadata=aud=insert"),
         };
@@ -49,6 +61,8 @@ impl Stream {
             "-an",
             "-frames:v",
             &frames.to_string(),
+            "-vf",
+            filter,
             "-s",
             size,
             "-pix_fmt",
@@ -60,7 +74,7 @@ impl Stream {
             option,
             &parameters,
             "-bsf:v",
-            filter,
+            marks,
             "-f",
             format,
             "-",

@@ -5,7 +5,7 @@ use vaapi::{Codec, Decoder, DecoderConfig, Frame, FrameKind, Scaler, Size};
 
 use crate::annex_b;
 use crate::encoding::{config, open};
-use crate::pictures::{Stream, joined, natural, planes, psnr};
+use crate::pictures::{Stream, joined, natural, planes};
 use crate::{ARC, on_devices, on_simulated};
 
 const fn size(width: u32, height: u32) -> Size {
@@ -41,38 +41,6 @@ fn black_is_black_and_planes_come_back() {
         assert!(joined(&frame.samples().unwrap()) == picture);
         let error = Frame::from_planes(device, size(4, 4), [&[0; 16], &[0; 4], &[0; 3]]).unwrap_err();
         assert_eq!(error.to_string(), "plane 2 of a 4x4 picture has 3 bytes, not 4");
-    });
-}
-
-#[test]
-fn ten_bits_become_eight() {
-    on_devices("scaling::ten_bits_become_eight", |device| {
-        let stream = Stream::natural(Codec::Hevc, "426x240", "yuv420p10le", 3, "bframes=0");
-        let decoder_config = DecoderConfig { codec: Codec::Hevc, configuration: &stream.record };
-        let mut decoder = Decoder::open(device, &decoder_config).unwrap();
-        let mut scaler = Scaler::new(device);
-        let (mut found, mut wanted) = (Vec::new(), Vec::new());
-        for (tag, unit) in (0..).zip(&stream.units) {
-            decoder.send(&annex_b::sample(unit), tag).unwrap();
-            while let Some(decoded) = decoder.receive().unwrap() {
-                assert_eq!(decoded.frame.bit_depth(), 10);
-                let deep = decoded.frame.samples().unwrap();
-                wanted.extend(
-                    deep.planes
-                        .iter()
-                        .flatten()
-                        .copied()
-                        .collect::<Vec<u8>>()
-                        .chunks_exact(2)
-                        .map(|pair| u8::try_from(u16::from_le_bytes([pair[0], pair[1]]) >> 2).unwrap()),
-                );
-                // Unspecified colours of this size are BT.601: the luma hardly moves by the conversion.
-                let eight = scaler.scale(&decoded.frame, size(426, 240)).unwrap();
-                assert_eq!(eight.bit_depth(), 8);
-                found.extend(joined(&eight.samples().unwrap()));
-            }
-        }
-        assert!(psnr(&found, &wanted) > 25.0, "{} dB", psnr(&found, &wanted));
     });
 }
 

@@ -182,6 +182,8 @@ pub struct Device {
     pub cap_status: CapStatus,
     /// Whether Intel's HuC firmware is loaded, without which low-power encoders of older GPUs control no rate.
     pub huc: bool,
+    /// Whether a VA-API driver controls a variable rate (`VA_RC_VBR`).
+    pub vbr: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
@@ -411,6 +413,7 @@ struct WrittenDevice {
     session_cap: Option<u32>,
     cap_status: Option<CapStatus>,
     huc: Option<bool>,
+    vbr: Option<bool>,
     #[serde(default)]
     fault: Vec<Fault>,
 }
@@ -449,6 +452,7 @@ impl WrittenDevice {
         device.session_cap = self.session_cap.or(device.session_cap);
         set(&mut device.cap_status, self.cap_status);
         set(&mut device.huc, self.huc);
+        set(&mut device.vbr, self.vbr);
         device.faults = self.fault;
         let most_units = u64::try_from(MAX_UNITS).unwrap_or(u64::MAX);
         for (what, engine) in [("encode_units", Engine::Encode), ("decode_units", Engine::Decode)] {

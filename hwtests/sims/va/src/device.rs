@@ -44,6 +44,8 @@ pub(crate) struct Device {
     pub(crate) decode_10bit: bool,
     pub(crate) max_width: u32,
     pub(crate) max_height: u32,
+    /// Whether there is VA_RC_VBR.
+    pub(crate) vbr: bool,
 }
 
 const H264: [VAProfile; 3] =
@@ -116,7 +118,7 @@ impl Device {
 
     fn rate_controls(&self, entrypoint: VAEntrypoint, codec: Codec) -> u32 {
         let low_power = entrypoint == ffi::VAEntrypointEncSliceLP;
-        match self.family {
+        let all = match self.family {
             Family::IntelUhd { huc: false } if low_power => ffi::VA_RC_CQP,
             Family::IntelUhd { .. } if low_power => ffi::VA_RC_CQP | ffi::VA_RC_CBR | ffi::VA_RC_VBR,
             Family::IntelUhd { .. } => {
@@ -127,7 +129,8 @@ impl Device {
                 ffi::VA_RC_CQP | ffi::VA_RC_CBR | ffi::VA_RC_VBR | ffi::VA_RC_QVBR | ffi::VA_RC_ICQ
             }
             Family::Amd => ffi::VA_RC_CQP | ffi::VA_RC_CBR | ffi::VA_RC_VBR,
-        }
+        };
+        if self.vbr { all } else { all & !ffi::VA_RC_VBR }
     }
 
     /// The value of an attribute, `VA_ATTRIB_NOT_SUPPORTED` included.

@@ -134,5 +134,6 @@ fn device(planned: &sim_state::Device) -> Device {
         decode_10bit: planned.decode_10bit.contains(&PlanCodec::Hevc),
         max_width: planned.max_width,
         max_height: planned.max_height,
+        vbr: planned.vbr,
     }
 }

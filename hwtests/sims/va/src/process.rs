@@ -1,6 +1,7 @@
 //! Video processing: scaling, conversion between matrices, ranges and depths, deinterlacing. By libswscale.
 
 use ffmpeg_next::ffi as sys;
+use ffmpeg_next::frame;
 use ffmpeg_next::software::scaling;
 
 use crate::buffer::{Buffer, Memory};
@@ -234,13 +235,17 @@ fn scale(
     colours: Colours,
 ) -> Answer<()> {
     let failed = |_| no(ffi::VA_STATUS_ERROR_OPERATION_FAILED);
-    let input = frames::of_region(from, from_region);
+    let mut input = frames::of_region(from, from_region);
     let mut output = frames::empty(to.layout, to_region.width, to_region.height);
     let same_size = (input.width(), input.height()) == (output.width(), output.height());
     let changes = |a: Option<i32>, b: Option<i32>| a.is_some() && b.is_some() && a != b;
-    let range = |range: Option<bool>| range.map(i32::from);
-    let recoloured =
-        changes(colours.from.0, colours.to.0) || changes(range(colours.from.1), range(colours.to.1));
+    let recoloured = changes(colours.from.0, colours.to.0);
+    if !recoloured && let (Some(full), Some(to_full)) = (colours.from.1, colours.to.1) {
+        // libswscale passes a matrix that stays on as it is, with its range.
+        if full != to_full {
+            change_range(&mut input, from.layout, to_full);
+        }
+    }
     if same_size && from.layout == to.layout && !recoloured {
         frames::into_region(&input, to, to_region);
         return Ok(());
@@ -262,6 +267,42 @@ fn scale(
     scaler.run(&input, &mut output).map_err(failed)?;
     frames::into_region(&output, to, to_region);
     Ok(())
+}
+
+/// Full range to limited, or limited to full (H.273, 8.3).
+fn change_range(frame: &mut frame::Video, layout: Layout, to_full: bool) {
+    // Black, luma's and chroma's limited range, and the full one, in the sample's own bits.
+    let (black, luma, chroma, full) = match layout {
+        Layout::Nv12 => (16, 219, 224, 255),
+        // 10 bits in the high end of 16.
+        Layout::P010 => (16 << 8, 219 << 8, 224 << 8, 1023 << 6),
+    };
+    let middle = black * 8;
+    let scaled = |value: i64, limited: i64| {
+        let (times, of) = if to_full { (full, limited) } else { (limited, full) };
+        (value * times + value.signum() * of / 2) / of
+    };
+    let most = if layout == Layout::Nv12 { 255 } else { 0xffff };
+    for plane in 0..2 {
+        let change = |value: i64| {
+            let changed = match (plane, to_full) {
+                (0, true) => scaled(value - black, luma),
+                (0, false) => black + scaled(value, luma),
+                _ => middle + scaled(value - middle, chroma),
+            };
+            changed.clamp(0, most)
+        };
+        let data = frame.data_mut(plane);
+        match layout {
+            Layout::Nv12 => data.iter_mut().for_each(|sample| {
+                *sample = u8::try_from(change(i64::from(*sample))).unwrap_or(u8::MAX);
+            }),
+            Layout::P010 => data.chunks_exact_mut(2).for_each(|sample| {
+                let value = change(i64::from(u16::from_le_bytes([sample[0], sample[1]])));
+                sample.copy_from_slice(&u16::try_from(value).unwrap_or(u16::MAX).to_le_bytes());
+            }),
+        }
+    }
 }
 
 fn recolour(scaler: &mut scaling::Context, colours: Colours) -> Answer<()> {

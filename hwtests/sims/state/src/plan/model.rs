@@ -65,6 +65,7 @@ impl Model {
             session_cap: (self == Self::Geforce).then_some(8),
             cap_status: CapStatus::IncompatibleClientKey,
             huc: true,
+            vbr: true,
             faults: Vec::new(),
         }
     }
