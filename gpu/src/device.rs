@@ -56,6 +56,14 @@ pub enum DeviceError {
         "libcuda.so.1 cannot be loaded: no NVIDIA driver is installed here, or it is not visible to this process"
     )]
     NoDriver,
+    /// The library is not a driver's, or not all of it.
+    #[error(
+        "libcuda.so.1 lacks {function}: it is no NVIDIA driver's, or of one far too old; install the driver anew"
+    )]
+    Incomplete {
+        /// A function that every driver has.
+        function: &'static str,
+    },
     /// The driver finds nothing to drive, or is refused.
     #[error("the NVIDIA driver does not start")]
     Init(#[source] CudaError),
@@ -143,6 +151,9 @@ static OPEN: Mutex<Option<HashMap<u32, Weak<Inner>>>> = Mutex::new(None);
 fn start() -> Result<u32, DeviceError> {
     if !cuda::is_present() {
         return Err(DeviceError::NoDriver);
+    }
+    if let Some(function) = cuda::missing_function() {
+        return Err(DeviceError::Incomplete { function });
     }
     let found = cuda::driver_version().map_err(DeviceError::Init)?;
     if found < OLDEST_CUDA {

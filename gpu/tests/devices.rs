@@ -31,6 +31,8 @@ mod required;
 mod reuse;
 #[path = "devices/scaling.rs"]
 mod scaling;
+#[path = "devices/symbols.rs"]
+mod symbols;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::{CudaContext, CudaEvent, CudaStream, sys};
@@ -23,6 +23,53 @@ fn check(status: sys::CUresult) -> Result<(), CudaError> {
 pub(crate) fn is_present() -> bool {
     // SAFETY: it loads and unloads a library by its name; libcuda's initialisers have no demands.
     unsafe { sys::is_culib_present() }
+}
+
+/// The functions that are called, by us and by cudarc, which panics over one that is not there. A test holds the list to
+/// what is looked up.
+pub(crate) const FUNCTIONS: [&str; 30] = [
+    "cuCtxGetCurrent",
+    "cuCtxSetCurrent",
+    "cuDeviceGet",
+    "cuDeviceGetAttribute",
+    "cuDeviceGetCount",
+    "cuDeviceGetName",
+    "cuDeviceGetPCIBusId",
+    "cuDeviceGetUuid",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxSetFlags_v2",
+    "cuDeviceTotalMem_v2",
+    "cuDriverGetVersion",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuInit",
+    "cuLaunchKernel",
+    "cuMemAlloc_v2",
+    "cuMemFree_v2",
+    "cuMemGetInfo_v2",
+    "cuMemcpy2DAsync_v2",
+    "cuMemcpyHtoD_v2",
+    "cuMemsetD2D8Async",
+    "cuModuleGetFunction",
+    "cuModuleLoadData",
+    "cuModuleUnload",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+];
+
+/// The first of [`FUNCTIONS`] that the library lacks.
+pub(crate) fn missing_function() -> Option<&'static str> {
+    static MISSING: OnceLock<Option<&str>> = OnceLock::new();
+    // SAFETY: the library was found (see `is_present`), and its initialisers have no demands.
+    let library = unsafe { sys::culib() };
+    let is_missing = |name: &&&str| {
+        // SAFETY: the symbol is only looked for; nothing is done with it as the type that it is given here.
+        unsafe { library.get::<unsafe extern "C" fn()>(name.as_bytes()) }.is_err()
+    };
+    *MISSING.get_or_init(|| FUNCTIONS.iter().find(is_missing).copied())
 }
 
 /// Makes the driver ready; may be repeated.
