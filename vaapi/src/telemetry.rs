@@ -123,7 +123,8 @@ impl Reading {
     pub fn utilisation(&self, before: &Self, engine: Engine, elapsed: Duration) -> Option<f64> {
         let mut total = None;
         for client in &self.clients {
-            let earlier = before.clients.iter().find(|c| (c.pid, c.id) == (client.pid, client.id));
+            let same = |c: &&Client| (c.pid, c.id, &c.device) == (client.pid, client.id, &client.device);
+            let earlier = before.clients.iter().find(same);
             let Some((now, then)) = client.usage(engine).zip(earlier.and_then(|c| c.usage(engine))) else {
                 continue;
             };

@@ -60,6 +60,8 @@ const fn float(value: u64) -> f64 {
 pub struct Client {
     /// The process.
     pub pid: u32,
+    /// The device: its PCI address, or the path that it was opened by where the driver does not say.
+    pub device: String,
     /// `drm-client-id`, unique on the device.
     pub id: u64,
     /// What it used, by engine.
@@ -88,18 +90,16 @@ pub(super) fn list(root: &Path, pci_address: Option<&str>) -> Vec<Client> {
         // Other users' processes may not be looked at, and processes end.
         let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
         for descriptor in descriptors {
-            let is_device = fs::read_link(descriptor.path()).is_ok_and(|to| to.starts_with("/dev/dri"));
-            if !is_device {
-                continue;
-            }
+            let node = fs::read_link(descriptor.path()).ok().filter(|to| to.starts_with("/dev/dri"));
+            let Some(node) = node else { continue };
             let Ok(text) = fs::read_to_string(process.join("fdinfo").join(descriptor.file_name())) else {
                 continue;
             };
             let text = text.get(..MAX_FILE).unwrap_or(&text);
-            let Some((address, client)) = parse(pid, text) else { continue };
+            let Some((address, client)) = parse(pid, text, &node) else { continue };
             let other = pci_address.zip(address).is_some_and(|(wanted, found)| wanted != found);
             // Descriptors that were passed on, or doubled, are of the same client.
-            if !other && seen.insert(client.id) {
+            if !other && seen.insert((client.device.clone(), client.id)) {
                 clients.push(client);
             }
         }
@@ -108,7 +108,7 @@ pub(super) fn list(root: &Path, pci_address: Option<&str>) -> Vec<Client> {
 }
 
 /// A client, and the address of its device where that is said; none where it is not a DRM file.
-fn parse(pid: u32, text: &str) -> Option<(Option<&str>, Client)> {
+fn parse<'a>(pid: u32, text: &'a str, node: &Path) -> Option<(Option<&'a str>, Client)> {
     let lines =
         || text.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim()));
     let find = |wanted: &str| lines().find(|(key, _)| *key == wanted).map(|(_, value)| value);
@@ -152,7 +152,9 @@ fn parse(pid: u32, text: &str) -> Option<(Option<&str>, Client)> {
         device.or(system)
     };
     let memory_bytes = memory("drm-resident-").or_else(|| memory("drm-memory-"));
-    Some((find("drm-pdev"), Client { pid, id, engines, memory_bytes }))
+    let address = find("drm-pdev");
+    let device = address.map_or_else(|| node.display().to_string(), str::to_owned);
+    Some((address, Client { pid, device, id, engines, memory_bytes }))
 }
 
 /// `N`, `N KiB` or `N MiB`.

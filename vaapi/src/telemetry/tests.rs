@@ -191,3 +191,24 @@ fn a_bare_tree_reads_as_nothing() {
     tree.descriptor(1, 1, "/dev/dri/renderD128", "drm-client-id:\tx\ngarbage\n: :\ndrm-engine-video:\n");
     assert_eq!(tree.telemetry().read(), Reading::default());
 }
+
+/// Client numbers are a device's own. Where neither the node has an address nor the driver says one, two devices have each
+/// a client 7.
+#[test]
+fn clients_of_two_devices_without_an_address_are_two() {
+    let tree = Tree::new("i915", "0000:00:02.0");
+    let text = |video: u64| format!("drm-client-id:\t7\ndrm-engine-video:\t{video} ns\n");
+    let telemetry = || {
+        let node = Node { pci_address: None, ..Node::list(tree.path()).unwrap().remove(0) };
+        Telemetry::new(tree.path(), &node)
+    };
+    let (first, second) = ("/dev/dri/renderD128", "/dev/dri/renderD129");
+    tree.descriptor(100, 4, first, &text(0));
+    tree.descriptor(100, 5, second, &text(500_000_000));
+    tree.descriptor(100, 6, second, &text(500_000_000));
+    let before = telemetry().read();
+    assert_eq!(before.clients.len(), 2, "{before:?}");
+    tree.write("proc/100/fdinfo/4", &text(250_000_000));
+    let after = telemetry().read();
+    near(after.utilisation(&before, Engine::Video, SECOND), 0.25);
+}
