@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use sim_nvidia::pointer::Out;
+use sim_state::Counter;
 
 use crate::driver::{Driver, entries, put};
 use crate::status::{
@@ -81,6 +82,7 @@ impl Driver {
     fn make(&self, ordinal: i32, primary: bool) -> Answer<usize> {
         let device = self.device(ordinal)?;
         self.there(device)?;
+        self.state.count(device, Counter::ContextsMade, 1);
         let mut tables = self.tables();
         let handle = tables.handle();
         let ordinal = usize::try_from(ordinal).unwrap_or(0);

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 /// "RUNGSIM" and the layout's version: a file of another layout is refused.
-pub(crate) const MAGIC: u64 = 0x5255_4e47_5349_4d01;
+pub(crate) const MAGIC: u64 = 0x5255_4e47_5349_4d02;
 /// Devices of one plan.
 pub(crate) const MAX_DEVICES: usize = 16;
 /// Libraries loaded by live processes: up to four a process.
@@ -73,6 +73,10 @@ pub enum Counter {
     DecodeOpens,
     /// Sessions refused: by the plan, by a cap.
     OpensRefused,
+    /// Encode sessions that a process began to open while it was opening another on the device.
+    OverlappingOpens,
+    /// CUDA contexts made; one that is retained once more is not.
+    ContextsMade,
     /// Changes of a running encoder's bit rate or size.
     Reconfigurations,
     /// Sessions that ended with their process rather than by a call.
@@ -84,7 +88,7 @@ pub enum Counter {
 
 impl Counter {
     /// All of them, in the order of the state file.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::HostToDeviceCopies,
         Self::HostToDeviceBytes,
         Self::DeviceToHostCopies,
@@ -97,6 +101,8 @@ impl Counter {
         Self::EncodeOpens,
         Self::DecodeOpens,
         Self::OpensRefused,
+        Self::OverlappingOpens,
+        Self::ContextsMade,
         Self::Reconfigurations,
         Self::SessionsAbandoned,
         Self::DriverCpuNs,

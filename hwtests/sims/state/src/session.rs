@@ -1,11 +1,12 @@
 //! Sessions: an encoder or decoder that a process holds on a device.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use thiserror::Error;
 
 use crate::faults::OpenMeeting;
-use crate::layout::{Counter, Engine, MAX_SESSIONS, SessionSlot};
+use crate::layout::{Counter, Engine, MAX_DEVICES, MAX_SESSIONS, SessionSlot};
 use crate::plan::CapStatus;
 use crate::{Codec, Lost, Nanoseconds, State, clock};
 
@@ -34,6 +35,28 @@ pub struct SessionSize {
     pub height: u32,
 }
 
+/// Encode sessions that this process is opening, by device.
+static OPENING: [AtomicU32; MAX_DEVICES] = [const { AtomicU32::new(0) }; MAX_DEVICES];
+
+/// An encode session that is being opened.
+struct Opening(&'static AtomicU32);
+
+impl Opening {
+    fn begin(state: &State, device: usize) -> Option<Self> {
+        let opening = OPENING.get(device)?;
+        if opening.fetch_add(1, AcqRel) > 0 {
+            state.count(device, Counter::OverlappingOpens, 1);
+        }
+        Some(Self(opening))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, AcqRel);
+    }
+}
+
 /// An open session; it is closed when dropped.
 #[derive(Debug)]
 pub struct Session {
@@ -49,6 +72,7 @@ impl Session {
     /// Where the device is lost, the cap reached, or the plan has it fail.
     pub fn open(state: &'static State, device: usize, engine: Engine) -> Result<Self, OpenError> {
         state.there(device)?;
+        let _opening = (engine == Engine::Encode).then(|| Opening::begin(state, device));
         let plan = &state.plan().devices[device];
         let opens = if engine == Engine::Encode { Counter::EncodeOpens } else { Counter::DecodeOpens };
         let refused = |reason: OpenError| {
