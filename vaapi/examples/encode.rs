@@ -51,6 +51,7 @@ fn main() {
         entry_point: if number("lp", 0) == 1 { EntryPoint::LowPower } else { EntryPoint::Full },
         quality: 50,
         low_latency: number("latency", 0) == 1,
+        patience: std::time::Duration::from_secs(10),
     };
     let mut encoder = Encoder::open(&device, &config).unwrap_or_else(|e| panic!("{}", chain(&e)));
     let mut out = std::fs::File::create(output).unwrap();

@@ -17,6 +17,7 @@ mod stream;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::caps::{EncodeCaps, EntryPoint, RateMode};
 use crate::device::{Codec, Device};
@@ -86,6 +87,12 @@ pub enum EncodeError {
         #[source]
         source: CallError,
     },
+    /// The device did not give a picture in time.
+    #[error("the encoder gave nothing for {} ms", patience.as_millis())]
+    Stuck {
+        /// How long it was waited for.
+        patience: Duration,
+    },
     /// A picture to find the driver's parameter sets with cannot be made.
     #[error("a first picture")]
     FirstPicture(#[from] FrameError),
@@ -127,6 +134,9 @@ pub struct EncoderConfig {
     pub quality: u8,
     /// Whether each picture is to come out as soon as it is coded, rather than to keep the device busy.
     pub low_latency: bool,
+    /// Longest time for one picture: beyond it the device hangs, and what it was given is left as it is, in this process
+    /// and for all that was made on the device.
+    pub patience: Duration,
 }
 
 /// What a picture is to be coded as.
@@ -498,7 +508,15 @@ impl Encoder {
     fn read(&mut self, inside: &Inside) -> Result<stream::Parsed, EncodeError> {
         let size = self.config.size;
         let failed = |source| EncodeError::Encode { size, source };
-        inside.frame.0.surface.sync().map_err(failed)?;
+        let patience = self.config.patience;
+        if !inside.frame.0.surface.sync_within(patience).map_err(failed)? {
+            self.context.display().abandon();
+            // The device may still read them: they are not to be given to anybody else.
+            for frame in std::iter::once(inside).chain(&self.inside).map(|inside| inside.frame.clone()) {
+                std::mem::forget(frame);
+            }
+            return Err(EncodeError::Stuck { patience });
+        }
         let most = usize::try_from(coded_bytes(size)).unwrap_or(usize::MAX);
         let coded = inside.coded.read(most).map_err(failed)?;
         let overflow = va::VA_CODED_BUF_STATUS_SLICE_OVERFLOW_MASK | va::VA_CODED_BUF_STATUS_BAD_BITSTREAM;

@@ -58,11 +58,17 @@ pub enum LoadError {
     },
 }
 
+/// `VAStatus vaSyncSurface2(VADisplay, VASurfaceID, uint64_t timeout_ns)` (va.h).
+type SyncSurfaceWithin = unsafe extern "C" fn(va::VADisplay, va::VASurfaceID, u64) -> va::VAStatus;
+
 /// libva and its DRM companion.
 pub(crate) struct Library {
     pub(crate) va: va::Va,
     get_display_drm: unsafe extern "C" fn(c_int) -> va::VADisplay,
-    /// Keeps `get_display_drm` valid.
+    /// libva has it since VA-API 1.9.
+    sync_surface_within: Option<SyncSurfaceWithin>,
+    /// Keep the functions above valid.
+    _va: libloading::Library,
     _drm: libloading::Library,
 }
 
@@ -82,7 +88,11 @@ impl Library {
         let drm = unsafe { libloading::Library::new(LIBVA_DRM) }.map_err(failed(LIBVA_DRM))?;
         // SAFETY: the signature is that of va_drm.h: `VADisplay vaGetDisplayDRM(int fd)`.
         let get_display_drm = *unsafe { drm.get(b"vaGetDisplayDRM\0") }.map_err(failed(LIBVA_DRM))?;
-        let library = Arc::new(Self { va, get_display_drm, _drm: drm });
+        // SAFETY: as above; it is the library that is loaded already.
+        let libva = unsafe { libloading::Library::new(LIBVA) }.map_err(failed(LIBVA))?;
+        // SAFETY: the signature is that of va.h.
+        let sync_surface_within = unsafe { libva.get(b"vaSyncSurface2\0") }.ok().map(|function| *function);
+        let library = Arc::new(Self { va, get_display_drm, sync_surface_within, _va: libva, _drm: drm });
         *loaded = Arc::downgrade(&library);
         Ok(library)
     }

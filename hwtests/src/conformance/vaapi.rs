@@ -1,6 +1,7 @@
 //! VA-API on a render node.
 
 use std::path::Path;
+use std::time::Duration;
 
 use vaapi::{
     Decoder, DecoderConfig, Device, Encoder, EncoderConfig, EntryPoint, Frame, FrameKind, Node, RateControl,
@@ -8,6 +9,9 @@ use vaapi::{
 };
 
 use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture};
+
+/// Longest time for one picture: simulated devices code on the CPU, which other tests are busy on.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An open node.
 pub struct Vaapi {
@@ -72,6 +76,7 @@ impl Engine for Vaapi {
             entry_point: self.entry_point,
             quality: 50,
             low_latency: true,
+            patience: PATIENCE,
         };
         let encoder = Encoder::open(&self.device, &config)?;
         Ok(Box::new(Coder { device: self.device.clone(), encoder, tag: 0 }))

@@ -13,6 +13,7 @@ fn config(codec: Codec, profile: &str) -> EncoderConfig {
         entry_point: EntryPoint::Full,
         quality: 50,
         low_latency: false,
+        patience: std::time::Duration::from_secs(1),
     }
 }
 

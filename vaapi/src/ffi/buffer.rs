@@ -134,6 +134,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if self.display.is_abandoned() {
+            return;
+        }
         // SAFETY: the buffer is one of the display's, not mapped, and destroyed once.
         unsafe { (self.display.va().vaDestroyBuffer)(self.display.handle(), self.id) };
     }

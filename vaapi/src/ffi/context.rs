@@ -82,6 +82,9 @@ impl Config {
 
 impl Drop for Config {
     fn drop(&mut self) {
+        if self.display.is_abandoned() {
+            return;
+        }
         // SAFETY: the configuration is one of the display's, and destroyed once.
         unsafe { (self.display.va().vaDestroyConfig)(self.display.handle(), self.id) };
     }
@@ -156,6 +159,9 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         let display = &self.config.display;
+        if display.is_abandoned() {
+            return;
+        }
         // SAFETY: the context is one of the display's, and destroyed once.
         unsafe { (display.va().vaDestroyContext)(display.handle(), self.id) };
     }

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Library, va};
@@ -22,7 +23,9 @@ pub(crate) struct Display {
     handle: va::VADisplay,
     /// libva holds its address.
     messages: Box<Messages>,
-    _node: File,
+    node: Option<File>,
+    /// The driver hangs: whoever calls it may never return.
+    abandoned: AtomicBool,
 }
 
 // SAFETY: the handle is a pointer to libva's display context, which is not bound to a thread; see the module.
@@ -52,7 +55,13 @@ impl Display {
         if handle.is_null() {
             return Err(OpenFailure::NotDrm);
         }
-        let display = Self { library: Arc::clone(library), handle, messages: Box::default(), _node: node };
+        let display = Self {
+            library: Arc::clone(library),
+            handle,
+            messages: Box::default(),
+            node: Some(node),
+            abandoned: AtomicBool::new(false),
+        };
         let context: *const Messages = &raw const *display.messages;
         // SAFETY: the handle was given above; the context lives in a box of the display, which terminates the handle
         // before the box is dropped.
@@ -79,6 +88,22 @@ impl Display {
 
     pub(crate) fn handle(&self) -> va::VADisplay {
         self.handle
+    }
+
+    /// libva's wait for a surface with an end, where it has one.
+    pub(super) fn sync_surface_within(&self) -> Option<super::SyncSurfaceWithin> {
+        self.library.sync_surface_within
+    }
+
+    /// The driver does not give back what it was given: from now on nothing on the display is destroyed, since the device
+    /// may still use it, and the driver may hold its lock.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what was made on the display is to be left as it is.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// What the driver calls itself.
@@ -148,6 +173,13 @@ impl Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
+        if self.is_abandoned() {
+            // Threads of the driver may be at work: its code, its descriptor and what it was told stay.
+            std::mem::forget(Arc::clone(&self.library));
+            std::mem::forget(std::mem::take(&mut self.messages));
+            std::mem::forget(self.node.take());
+            return;
+        }
         // SAFETY: the handle was given by libva, is terminated once, and all that was made on it holds this display and
         // is gone. libva takes a display that did not initialise, too.
         unsafe { (self.va().vaTerminate)(self.handle) };

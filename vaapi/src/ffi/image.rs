@@ -172,6 +172,9 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
+        if self.display.is_abandoned() {
+            return;
+        }
         // What can be done about it is done: the image goes.
         let _ = self.unmap();
         // SAFETY: the image is one of the display's, not mapped, and destroyed once.

@@ -2,10 +2,14 @@
 
 use std::ffi::c_uint;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Display, va};
-use crate::error::{CallError, check};
+use crate::error::{CallError, Status, check};
 use crate::frame::Size;
+
+/// How often a driver is asked that cannot wait for a time only: a picture takes a few of these.
+const POLL: Duration = Duration::from_millis(1);
 
 /// The layouts of 4:2:0 pictures that are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,6 +125,34 @@ impl Surface {
         check("vaSyncSurface", status)
     }
 
+    /// As [`Self::sync`], for at most `patience`; whether all is done.
+    pub(crate) fn sync_within(&self, patience: Duration) -> Result<bool, CallError> {
+        if let Some(sync_within) = self.display.sync_surface_within() {
+            // One less than va.h's VA_TIMEOUT_INFINITE.
+            let nanoseconds = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX - 1);
+            // SAFETY: the surface is one of the display's.
+            let status = unsafe { sync_within(self.display.handle(), self.id, nanoseconds) };
+            match check("vaSyncSurface2", status) {
+                Ok(()) => return Ok(true),
+                Err(CallError { status: Status::TimedOut, .. }) => return Ok(false),
+                // libva has it, and the driver does not.
+                Err(CallError { status: Status::Unimplemented, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut left = patience;
+        while !self.is_ready() {
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let step = left.min(POLL);
+            std::thread::sleep(step);
+            left -= step;
+        }
+        // It ends at once, and says what went wrong.
+        self.sync().map(|()| true)
+    }
+
     /// Whether all that was asked of it is done; so too where the driver cannot say.
     pub(crate) fn is_ready(&self) -> bool {
         let mut state: va::VASurfaceStatus = va::VASurfaceReady;
@@ -134,6 +166,9 @@ impl Surface {
 
 impl Drop for Surface {
     fn drop(&mut self) {
+        if self.display.is_abandoned() {
+            return;
+        }
         let one: c_uint = 1;
         // SAFETY: the surface is one of the display's, and destroyed once; a driver lets work under way end first.
         unsafe {

@@ -22,6 +22,7 @@ pub(crate) fn config(codec: Codec, size: Size) -> EncoderConfig {
         entry_point: EntryPoint::LowPower,
         quality: 50,
         low_latency: false,
+        patience: std::time::Duration::from_secs(20),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use vaapi::encode::EncodeError;
 use vaapi::{Codec, Device, Encoder, Frame, FrameKind, Node, Size};
 
 use crate::annex_b;
 use crate::encoding::{config, open};
-use crate::{ARC, INNER, on_simulated, run_simulated, sims};
+use crate::{AMD, ARC, INNER, on_simulated, run_simulated, sims};
 
 const SIZE: Size = Size { width: 320, height: 180 };
 
@@ -39,6 +40,52 @@ fn a_lost_device_is_an_error() {
         let error = fails(&device, &mut encoder);
         let EncodeError::Encode { source, .. } = &error else { panic!("{}", annex_b::chain(&error)) };
         assert!(source.status.is_device_lost(), "{}", annex_b::chain(&error));
+    });
+}
+
+/// A device hangs; what it had stays with it.
+fn hangs(test: &str, model: &str) {
+    let plan = format!("{model}[[device.fault]]\nkind = \"hangs\"\nafter = 20\n");
+    run_simulated(test, &plan, || {
+        let device = crate::simulated();
+        let mut config = config(Codec::H264, SIZE);
+        config.patience = Duration::from_millis(700);
+        let mut encoder = open(&device, &config);
+        let error = fails(&device, &mut encoder);
+        assert_eq!(error.to_string(), "the encoder gave nothing for 700 ms");
+    });
+}
+
+#[test]
+fn a_hung_encoder_is_given_up() {
+    hangs("failing::a_hung_encoder_is_given_up", ARC);
+}
+
+/// An older driver cannot wait for a time: it is asked again and again.
+#[test]
+fn a_hung_encoder_of_an_older_driver_is_given_up() {
+    hangs("failing::a_hung_encoder_of_an_older_driver_is_given_up", AMD);
+}
+
+/// A hang that ends within the patience is none.
+#[test]
+fn a_pause_is_waited_for() {
+    let plan = format!("{ARC}[[device.fault]]\nkind = \"hangs\"\nafter = 5\ntimes = 1\nms = 300\n");
+    on_simulated("failing::a_pause_is_waited_for", &plan, |device| {
+        let frame = Frame::black(device, SIZE).unwrap();
+        let mut encoder = open(device, &config(Codec::H264, SIZE));
+        let mut coded = 0;
+        for tag in 0..12 {
+            encoder.send(&frame, tag, FrameKind::Any).unwrap();
+            while encoder.receive().unwrap().is_some() {
+                coded += 1;
+            }
+        }
+        encoder.finish();
+        while encoder.receive().unwrap().is_some() {
+            coded += 1;
+        }
+        assert_eq!(coded, 12);
     });
 }
 

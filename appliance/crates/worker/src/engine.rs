@@ -8,9 +8,14 @@ pub(crate) mod software;
 pub(crate) mod vaapi;
 
 use std::error::Error;
+use std::time::Duration;
 
 use bytes::Bytes;
 use media::{FrameRate, Latency, Rung, Size, VideoCodec};
+
+/// Longest time for one picture: far over what a loaded device takes, and under the daemon's own deadline, so that the
+/// worker can still say what is stuck.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A step of an engine that fails. The source is the engine's own error.
 #[derive(Debug, thiserror::Error)]

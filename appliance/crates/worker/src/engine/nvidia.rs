@@ -4,8 +4,6 @@
 //! [`NvidiaDecodeEngine`] downloads each rung's pictures and encodes them with x264, for the devices of data centres that
 //! have no NVENC (A100, H100, H200).
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use gpu::decode::DecodeError;
 use gpu::encode::{Preset, Profile, Tuning};
@@ -31,9 +29,6 @@ const PRESETS: [(&str, Preset); 9] = [
 ];
 /// B-frames between two others, with standard latency: what x264's presets have at least once they have any.
 const B_FRAMES: u32 = 2;
-/// Longest time for one picture: far over what a loaded device takes, and under the daemon's own deadline, so that the
-/// worker can still say what is stuck.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What both engines share.
 struct Cuda {
@@ -154,7 +149,7 @@ impl Engine for NvidiaEngine {
             low_latency: low,
             // Half of the captions would be gibberish.
             captions: rung.rate == media::ladder::RungRate::Full,
-            patience: PATIENCE,
+            patience: super::PATIENCE,
         };
         gpu::Encoder::open(&self.0.device, &config)
             .map_err(|e| EngineError::OpenEncoder { rung: rung.name.clone(), source: e.into() })

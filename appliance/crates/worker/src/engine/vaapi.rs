@@ -100,6 +100,7 @@ impl Engine for VaapiEngine {
                 .find(|(preset, _)| *preset == rung.preset)
                 .map_or(100, |(_, quality)| *quality),
             low_latency: latency == Latency::Low,
+            patience: super::PATIENCE,
         };
         vaapi::Encoder::open(&self.device, &config)
             .map_err(|e| EngineError::OpenEncoder { rung: rung.name.clone(), source: e.into() })

@@ -124,6 +124,7 @@ fn encoder(device: &Device, codec: Codec) -> Option<Result<Ability, String>> {
         entry_point: caps.entry_point,
         quality: 25,
         low_latency: false,
+        patience: std::time::Duration::from_secs(3),
     };
     let opened = vaapi::Encoder::open(device, &config);
     Some(match opened {
