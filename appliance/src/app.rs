@@ -120,6 +120,7 @@ struct Daemon {
     config: Config,
     config_path: PathBuf,
     store: Store,
+    devices: Devices,
     feeds: Feeds,
     /// Ends with the daemon.
     _media: MediaThread,
@@ -232,6 +233,7 @@ impl Daemon {
             config,
             config_path,
             store,
+            devices,
             feeds,
             _media: media,
             certificates,
@@ -254,6 +256,7 @@ impl Daemon {
 
     /// All or nothing: a file with faults changes nothing.
     fn reload(&mut self) {
+        self.devices.look_again();
         for certificate in &self.certificates {
             match certificate.reload() {
                 Ok(()) => info!(path = %certificate.path().display(), "certificate reloaded"),

@@ -11,8 +11,9 @@ pub mod speeds;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 use worker_protocol::{DeviceId, EngineKind, Inventory};
 
@@ -20,6 +21,10 @@ use crate::config::{self, DeviceWish};
 
 pub use choice::NoDevice;
 pub use metrics::Metrics;
+
+/// Time between two looks at the devices: each opens sessions on all of them, and whoever is refused a device asks for
+/// one.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The devices of this machine while the daemon runs.
 #[derive(Debug, Clone)]
@@ -33,12 +38,28 @@ struct Shared {
     found: watch::Sender<Option<Arc<Inventory>>>,
     /// Luma samples a second that run on each device now.
     busy: Mutex<BTreeMap<DeviceId, u64>>,
+    /// Somebody wants the devices to be looked at again.
+    wanted: Notify,
     metrics: Option<Metrics>,
 }
 
 impl Shared {
     fn busy(&self) -> MutexGuard<'_, BTreeMap<DeviceId, u64>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a probe found is what there is from now on. Feeds keep what they have.
+    fn take(&self, inventory: Inventory, metrics: &Metrics) {
+        let known = self.found.borrow().clone();
+        if known.as_deref() == Some(&inventory) {
+            return;
+        }
+        report(&inventory, known.as_deref());
+        metrics.found(&inventory, known.as_deref());
+        for (id, load) in &*self.busy() {
+            metrics.load(id, *load);
+        }
+        self.found.send_replace(Some(Arc::new(inventory)));
     }
 
     fn show(&self, id: &DeviceId, load: u64) {
@@ -49,28 +70,31 @@ impl Shared {
 }
 
 impl Devices {
-    /// Begins to look for devices; [`Self::ready`] tells when that is done.
+    /// Begins to look for devices; [`Self::ready`] tells when that is done. They are looked at again where a feed finds
+    /// none, or not the best, and at [`Self::look_again`].
     #[must_use]
     pub fn look(worker: config::Worker, config: config::Devices, metrics: Metrics) -> Self {
         let this = Self::of(None, Some(metrics.clone()));
+        for engine in [EngineKind::Nvidia, EngineKind::Vaapi] {
+            let found = this.shared.found.subscribe();
+            let watch = monitor::watch(engine, worker.clone(), config.clone(), found, metrics.clone());
+            tokio::spawn(watch);
+        }
         let shared = this.shared.clone();
         tokio::spawn(async move {
-            let inventory = Arc::new(probe::look(&worker, &config).await);
-            report(&inventory);
-            metrics.found(&inventory);
-            shared.found.send_replace(Some(inventory.clone()));
-            for engine in [EngineKind::Nvidia, EngineKind::Vaapi] {
-                let watch = monitor::watch(
-                    engine,
-                    worker.clone(),
-                    config.clone(),
-                    inventory.clone(),
-                    metrics.clone(),
-                );
-                tokio::spawn(watch);
+            loop {
+                let inventory = probe::look(&worker, &config, probe::TIMEOUT).await;
+                shared.take(inventory, &metrics);
+                tokio::time::sleep(LOOK_AGAIN).await;
+                shared.wanted.notified().await;
             }
         });
         this
+    }
+
+    /// Has the devices looked at again soon; a probe may have met them in a bad moment.
+    pub fn look_again(&self) {
+        self.shared.wanted.notify_one();
     }
 
     /// These devices, which somebody has looked for already.
@@ -80,8 +104,12 @@ impl Devices {
     }
 
     fn of(found: Option<Inventory>, metrics: Option<Metrics>) -> Self {
-        let shared =
-            Shared { found: watch::Sender::new(found.map(Arc::new)), busy: Mutex::default(), metrics };
+        let shared = Shared {
+            found: watch::Sender::new(found.map(Arc::new)),
+            busy: Mutex::default(),
+            wanted: Notify::new(),
+            metrics,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -97,14 +125,19 @@ impl Devices {
         self.shared.found.borrow().clone()
     }
 
-    /// Takes the device that suits `wish` for a ladder of `load` luma samples a second.
+    /// Takes the device that suits `wish` for a ladder of `load` luma samples a second. Where there is none, or a better
+    /// one encodes nothing, the devices are looked at again, for the next who asks.
     ///
     /// # Errors
     /// Where no device suits, with what is wrong with those that would.
     pub fn take(&self, wish: &DeviceWish, load: u64) -> Result<Share, NoDevice> {
         let inventory = self.inventory().unwrap_or_default();
         let mut busy = self.shared.busy();
-        let id = choice::choose(&inventory, wish, &busy)?;
+        let chosen = choice::choose(&inventory, wish, &busy);
+        if chosen.as_ref().map_or(true, |id| choice::would_rather(&inventory, wish, id)) {
+            self.look_again();
+        }
+        let id = chosen?;
         let entry = busy.entry(id.clone()).or_default();
         *entry = entry.saturating_add(load);
         self.shared.show(&id, *entry);
@@ -144,14 +177,19 @@ impl Drop for Share {
     }
 }
 
-fn report(inventory: &Inventory) {
-    for device in &inventory.devices {
+/// Tells of what was not known already.
+fn report(inventory: &Inventory, known: Option<&Inventory>) {
+    let (devices, unusable) = known.map_or((&[][..], &[][..]), |known| (&known.devices, &known.unusable));
+    for device in inventory.devices.iter().filter(|device| !devices.contains(device)) {
         info!(device = %device.id, name = device.name, driver = device.driver, "device found");
         for problem in &device.problems {
             warn!(device = %device.id, problem, "device works in part");
         }
     }
-    for missing in &inventory.unusable {
+    for gone in devices.iter().filter(|device| inventory.device(&device.id).is_none()) {
+        warn!(device = %gone.id, name = gone.name, "device is there no more");
+    }
+    for missing in inventory.unusable.iter().filter(|missing| !unusable.contains(missing)) {
         // A machine without a GPU is nothing to warn of; a GPU that was found and cannot be used is.
         match &missing.what {
             Some(what) => {

@@ -59,7 +59,7 @@ pub enum DevicesError {
 
 pub(super) fn list(arguments: &DevicesArguments) -> Result<(), CliError> {
     let config = Config::load(&arguments.config)?;
-    let found = block_on(probe::look(&config.worker, &config.devices))?;
+    let found = block_on(probe::look(&config.worker, &config.devices, probe::TIMEOUT))?;
     let measured = speeds::read(&config.state_dir);
     let text = match arguments.json {
         true => json(&found)?,
@@ -70,7 +70,7 @@ pub(super) fn list(arguments: &DevicesArguments) -> Result<(), CliError> {
 
 pub(super) fn calibrate(arguments: &CalibrateArguments) -> Result<(), CliError> {
     let config = Config::load(&arguments.config)?;
-    let found = block_on(probe::look(&config.worker, &config.devices))?;
+    let found = block_on(probe::look(&config.worker, &config.devices, probe::TIMEOUT))?;
     let mut wanted = arguments.devices.clone();
     if wanted.is_empty() {
         wanted = found.devices.iter().map(|device| device.id.clone()).collect();

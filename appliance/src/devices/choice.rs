@@ -29,25 +29,14 @@ pub fn choose(
     wish: &DeviceWish,
     busy: &BTreeMap<DeviceId, u64>,
 ) -> Result<DeviceId, NoDevice> {
-    let suits = |id: &DeviceId| match wish {
-        DeviceWish::Auto => true,
-        DeviceWish::Engine(engine) => id.engine() == *engine,
-        DeviceWish::Device(wanted) => id == wanted,
-    };
     let encodes =
         |device: &&DeviceReport| device.encode.iter().any(|ability| ability.codec == VideoCodec::H264);
-    let order = |device: &&DeviceReport| {
-        let rank = match device.id.engine() {
-            EngineKind::Nvidia | EngineKind::Vaapi => 0,
-            EngineKind::NvidiaDecode => 1,
-            EngineKind::Software => 2,
-        };
-        (rank, busy.get(&device.id).copied().unwrap_or_default())
-    };
-    let suiting = inventory.devices.iter().filter(|device| suits(&device.id));
+    let order =
+        |device: &&DeviceReport| (rank(&device.id), busy.get(&device.id).copied().unwrap_or_default());
+    let suiting = inventory.devices.iter().filter(|device| suits(wish, &device.id));
     match suiting.clone().filter(encodes).min_by_key(order) {
         Some(device) => Ok(device.id.clone()),
-        None => Err(NoDevice { wish: name(wish), why: why_not(inventory, wish, suiting.count()) }),
+        None => Err(NoDevice { wish: name(wish), why: why_not(inventory, wish, suiting) }),
     }
 }
 
@@ -59,9 +48,51 @@ fn name(wish: &DeviceWish) -> String {
     }
 }
 
-fn why_not(inventory: &Inventory, wish: &DeviceWish, suiting: usize) -> String {
-    if suiting > 0 {
-        return "it encodes no H.264".to_owned();
+/// Whether a device that suits `wish`, and would go before the one that [`choose`] gives, encodes nothing: it may have
+/// been looked at in a bad moment.
+#[must_use]
+pub fn would_rather(inventory: &Inventory, wish: &DeviceWish, chosen: &DeviceId) -> bool {
+    let encodes_nothing = |device: &DeviceReport| device.encode.is_empty();
+    inventory
+        .devices
+        .iter()
+        .filter(|device| suits(wish, &device.id))
+        .any(|device| encodes_nothing(device) && rank(&device.id) < rank(chosen))
+}
+
+fn suits(wish: &DeviceWish, id: &DeviceId) -> bool {
+    match wish {
+        DeviceWish::Auto => true,
+        DeviceWish::Engine(engine) => id.engine() == *engine,
+        DeviceWish::Device(wanted) => id == wanted,
+    }
+}
+
+/// The place of a device among those that suit, lowest first.
+const fn rank(id: &DeviceId) -> u8 {
+    match id.engine() {
+        EngineKind::Nvidia | EngineKind::Vaapi => 0,
+        EngineKind::NvidiaDecode => 1,
+        EngineKind::Software => 2,
+    }
+}
+
+fn why_not<'a>(
+    inventory: &Inventory,
+    wish: &DeviceWish,
+    suiting: impl Iterator<Item = &'a DeviceReport>,
+) -> String {
+    let mut there = false;
+    let mut problems = Vec::new();
+    for device in suiting {
+        there = true;
+        problems.extend(device.problems.iter().map(String::as_str));
+    }
+    if there {
+        return match problems.is_empty() {
+            true => "it encodes no H.264".to_owned(),
+            false => format!("it encodes no H.264: {}", problems.join("; ")),
+        };
     }
     let engine = match wish {
         DeviceWish::Auto => None,
@@ -128,6 +159,13 @@ pub(crate) mod tests {
         assert_eq!(chosen(&found, &DeviceWish::Auto), "software");
         let refused = choose(&found, &DeviceWish::Engine(EngineKind::Vaapi), &BTreeMap::new()).unwrap_err();
         assert!(refused.to_string().contains("encodes no H.264"), "{refused}");
+        let auto = choose(&found, &DeviceWish::Auto, &BTreeMap::new()).unwrap();
+        assert!(would_rather(&found, &DeviceWish::Auto, &auto));
+        assert!(!would_rather(&found, &DeviceWish::Engine(EngineKind::Software), &auto));
+
+        found.devices[1].problems.push("no further encode session".to_owned());
+        let refused = choose(&found, &DeviceWish::Engine(EngineKind::Vaapi), &BTreeMap::new()).unwrap_err();
+        assert!(refused.to_string().contains("no further encode session"), "{refused}");
     }
 
     #[test]

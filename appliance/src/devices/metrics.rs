@@ -78,7 +78,16 @@ impl Metrics {
         })
     }
 
-    pub(super) fn found(&self, inventory: &Inventory) {
+    /// These devices are there now; those of `before` that are not among them are told of no more.
+    pub(super) fn found(&self, inventory: &Inventory, before: Option<&Inventory>) {
+        for gone in before.map_or(&[][..], |before| &before.devices) {
+            let id = gone.id.to_string();
+            // One that was never set is not there to be removed.
+            let _ = self.info.remove_label_values(&[id.as_str(), gone.name.as_str(), gone.driver.as_str()]);
+            if inventory.device(&gone.id).is_none() {
+                let _ = self.load.remove_label_values(&[id.as_str()]);
+            }
+        }
         for device in &inventory.devices {
             let id = device.id.to_string();
             self.info.with_label_values(&[id.as_str(), device.name.as_str(), device.driver.as_str()]).set(1);

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdout, Command};
+use tokio::sync::watch;
 use tracing::{debug, error, warn};
 use worker_protocol::device::Reading;
 use worker_protocol::{DeviceId, EngineKind, Inventory};
@@ -46,44 +48,68 @@ enum MonitorError {
     Content(#[source] serde_json::Error),
 }
 
-/// Watches the devices of an engine for as long as the daemon runs.
+/// Watches the devices of an engine that were found, for as long as the daemon runs.
 pub(super) async fn watch(
     engine: EngineKind,
     worker: config::Worker,
     devices: config::Devices,
-    inventory: std::sync::Arc<Inventory>,
+    mut found: watch::Receiver<Option<Arc<Inventory>>>,
     metrics: Metrics,
 ) {
-    // Both of NVIDIA's engines drive the same devices, which are watched once.
-    let own: Vec<DeviceId> = inventory
-        .devices
-        .iter()
-        .map(|device| device.id.clone())
-        .filter(|id| {
-            id.engine() == engine || (engine == EngineKind::Nvidia && id.engine() == EngineKind::NvidiaDecode)
-        })
-        .collect();
-    if own.is_empty() {
-        return;
-    }
     let mut failures = 0;
     loop {
-        let mut heard = false;
-        let result = listen(engine, &worker, &devices, |readings| {
-            heard = true;
-            for reading in readings {
-                if let Some(id) = own.iter().find(|id| id.address() == reading.id.address()) {
-                    take(id, reading, &metrics);
-                }
+        let own = own(engine, found.borrow_and_update().as_deref());
+        if own.is_empty() {
+            if found.changed().await.is_err() {
+                return;
             }
-        });
-        let Err(fault) = result.await;
+            continue;
+        }
+        let mut heard = false;
+        let result = tokio::select! {
+            result = listen(engine, &worker, &devices, |readings| {
+                heard = true;
+                for reading in readings {
+                    if let Some(id) = own.iter().find(|id| id.address() == reading.id.address()) {
+                        take(id, reading, &metrics);
+                    }
+                }
+            }) => result,
+            // A monitor looks at what was there when it began.
+            others = others(engine, &own, &mut found) => match others {
+                Ok(()) => {
+                    own.iter().for_each(|id| metrics.silent(id));
+                    continue;
+                }
+                Err(_daemon_ends) => return,
+            },
+        };
+        let Err(fault) = result;
         own.iter().for_each(|id| metrics.silent(id));
         failures = if heard { 0 } else { failures + 1 };
         let wait = BACK_OFF.get(failures).or(BACK_OFF.last()).copied().unwrap_or(TIMEOUT);
         warn!(%engine, error = %chain(&fault), again_in = ?wait, "device monitor fails");
         tokio::time::sleep(wait).await;
     }
+}
+
+/// The devices that an engine's monitor tells of.
+fn own(engine: EngineKind, found: Option<&Inventory>) -> Vec<DeviceId> {
+    // Both of NVIDIA's engines drive the same devices, which are watched once.
+    let is_own = |id: &DeviceId| {
+        id.engine() == engine || (engine == EngineKind::Nvidia && id.engine() == EngineKind::NvidiaDecode)
+    };
+    let devices = found.map_or(&[][..], |found| &found.devices);
+    devices.iter().map(|device| device.id.clone()).filter(is_own).collect()
+}
+
+/// Waits until the devices are others than `now`.
+async fn others(
+    engine: EngineKind,
+    now: &[DeviceId],
+    found: &mut watch::Receiver<Option<Arc<Inventory>>>,
+) -> Result<(), watch::error::RecvError> {
+    found.wait_for(|found| own(engine, found.as_deref()) != now).await.map(drop)
 }
 
 fn take(id: &DeviceId, reading: &Reading, metrics: &Metrics) {

@@ -56,15 +56,15 @@ pub enum AskError {
     Content(#[source] serde_json::Error),
 }
 
-/// All devices, from all engines at once. What fails is listed as unusable.
-pub async fn look(worker: &config::Worker, devices: &config::Devices) -> Inventory {
+/// All devices, from all engines at once, each of which has `timeout`. What fails is listed as unusable.
+pub async fn look(worker: &config::Worker, devices: &config::Devices, timeout: Duration) -> Inventory {
     let looks = LOOKING.map(|engine| async move {
         let mut arguments = vec!["probe".to_owned(), format!("--engine={engine}")];
         if engine == EngineKind::Vaapi {
             arguments
                 .extend(devices.render_nodes.iter().map(|node| format!("--render-node={}", node.display())));
         }
-        ask(worker, &arguments, TIMEOUT).await.unwrap_or_else(|fault: AskError| Inventory {
+        ask(worker, &arguments, timeout).await.unwrap_or_else(|fault: AskError| Inventory {
             devices: Vec::new(),
             unusable: vec![Unusable {
                 engine,
