@@ -397,6 +397,15 @@ impl Frame {
         Ok([read(0)?, read(1)?])
     }
 
+    /// Waits until the device has written it, and copies nothing.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn wait(&self) -> Result<(), FrameError> {
+        let size = self.size();
+        self.storage().written.wait().map_err(|source| FrameError::Memory { size, source })
+    }
+
     pub(crate) fn storage(&self) -> &Arc<Storage> {
         &self.0.lease.storage
     }

@@ -185,6 +185,15 @@ impl Frame {
         self.download().map_err(failed)
     }
 
+    /// Waits until the device has made it, and copies nothing.
+    ///
+    /// # Errors
+    /// Where the driver fails to make it.
+    pub fn wait(&self) -> Result<(), FrameError> {
+        let size = self.size();
+        self.0.surface.sync().map_err(|source| FrameError::Driver { size, source })
+    }
+
     fn download(&self) -> Result<Samples, CallError> {
         let picture = &self.0;
         let (surface, format) = (&picture.surface, picture.surface.format());

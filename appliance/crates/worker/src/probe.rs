@@ -4,6 +4,7 @@
 //! process an engine, with a deadline.
 
 pub(crate) mod nvidia;
+mod pictures;
 mod software;
 pub(crate) mod vaapi;
 

@@ -1,12 +1,13 @@
 //! NVIDIA's devices.
 
-use gpu::caps::DecodeCaps;
-use gpu::encode::{Preset, Profile, Tuning};
-use gpu::{Codec, Device, DeviceError, DeviceInfo, EncoderConfig, RateControl};
+use gpu::caps::{DecodeCaps, EncodeCaps};
+use gpu::encode::{EncodeError, Preset, Profile, Tuning};
+use gpu::{Codec, Decoder, DecoderConfig, Device, DeviceError, DeviceInfo, EncoderConfig, RateControl};
 use media::{Size, VideoCodec};
 use worker_protocol::device::{Ability, DeviceReport, Unusable};
 use worker_protocol::{DeviceId, EngineKind, Inventory};
 
+use super::pictures::{self, Picture};
 use crate::run::chain;
 
 /// The devices, and what opens there.
@@ -47,36 +48,28 @@ fn report(info: &DeviceInfo) -> Result<DeviceReport, String> {
     let caps = device.caps();
     let mut problems = Vec::new();
     let decode = match &caps.decode {
-        Ok(caps) => decoders(caps),
+        Ok(caps) => decoders(&device, caps, &mut problems),
         Err(error) => {
             problems.push(format!("it decodes nothing: {}", chain(error)));
             Vec::new()
         }
     };
-    let mut encode = Vec::new();
-    match &caps.encode {
-        Ok(caps) => {
-            for caps in caps {
-                match encoder(&device, caps.codec) {
-                    Ok(()) => encode.push(Ability {
-                        codec: codec_of(caps.codec),
-                        bit_depth: if caps.ten_bit { 10 } else { 8 },
-                        max_size: Some(Size { width: caps.max.width, height: caps.max.height }),
-                        notes: caps.engines.map(|engines| format!("{engines} engines")).into_iter().collect(),
-                    }),
-                    Err(problem) => problems.push(problem),
-                }
-            }
+    let (mut encode, engine) = match &caps.encode {
+        Ok(caps) => (encoders(&device, caps, &mut problems), EngineKind::Nvidia),
+        Err(error) if has_no_encoder(error) => {
+            problems.push(format!("it encodes nothing itself, x264 does on the CPU: {}", chain(error)));
+            (Vec::new(), EngineKind::NvidiaDecode)
         }
+        // It has one: what is wrong, the driver's limit of sessions above all, may be over the next time.
         Err(error) => {
-            problems.push(format!("it encodes nothing itself, x264 does on the CPU: {}", chain(error)))
+            problems.push(format!("it encodes nothing now: {}", chain(error)));
+            (Vec::new(), EngineKind::Nvidia)
         }
-    }
-    let engine = if encode.is_empty() { EngineKind::NvidiaDecode } else { EngineKind::Nvidia };
+    };
     if encode.is_empty() && decode.is_empty() {
         return Err(problems.join("; "));
     }
-    if encode.is_empty() {
+    if engine == EngineKind::NvidiaDecode {
         let x264 = Ability {
             codec: VideoCodec::H264,
             bit_depth: 8,
@@ -114,16 +107,64 @@ const fn codec_of(codec: Codec) -> VideoCodec {
     }
 }
 
-/// One line a format, with the most bits.
-fn decoders(caps: &[DecodeCaps]) -> Vec<Ability> {
-    let best = |codec: Codec| caps.iter().filter(|caps| caps.codec == codec).max_by_key(|caps| caps.depth);
-    let ability = |caps: &DecodeCaps| Ability {
-        codec: codec_of(caps.codec),
-        bit_depth: caps.depth,
-        max_size: Some(Size { width: caps.max.width, height: caps.max.height }),
-        notes: (caps.engines > 1).then(|| format!("{} engines", caps.engines)).into_iter().collect(),
-    };
-    Codec::ALL.into_iter().filter_map(best).map(ability).collect()
+/// What is decoded: one line a format, with the most bits of which a picture came out.
+fn decoders(device: &Device, caps: &[DecodeCaps], problems: &mut Vec<String>) -> Vec<Ability> {
+    let mut abilities: Vec<Ability> = Vec::new();
+    for caps in caps {
+        let codec = codec_of(caps.codec);
+        let Some(picture) = pictures::of(codec, caps.depth) else { continue };
+        if let Err(problem) = decode(device, caps.codec, picture) {
+            let (codec, depth) = (codec.name(), caps.depth);
+            problems.push(format!("{codec} of {depth} bits does not decode: {problem}"));
+            continue;
+        }
+        let ability = Ability {
+            codec,
+            bit_depth: caps.depth,
+            max_size: Some(Size { width: caps.max.width, height: caps.max.height }),
+            notes: (caps.engines > 1).then(|| format!("{} engines", caps.engines)).into_iter().collect(),
+        };
+        match abilities.iter_mut().find(|known| known.codec == codec) {
+            Some(known) => *known = ability,
+            None => abilities.push(ability),
+        }
+    }
+    abilities
+}
+
+/// Has a decoder of its own decode the picture, and waits until it is there.
+fn decode(device: &Device, codec: Codec, picture: &Picture) -> Result<(), String> {
+    let config = DecoderConfig { codec, configuration: Some(picture.record), low_latency: true };
+    let mut decoder = Decoder::open(device, &config).map_err(|error| chain(&error))?;
+    decoder.send(picture.unit, 0).map_err(|error| chain(&error))?;
+    decoder.finish();
+    let decoded = decoder.receive().map_err(|error| chain(&error))?;
+    let decoded = decoded.filter(|_| decoder.errors() == 0).ok_or("no sound picture comes out")?;
+    decoded.frame.wait().map_err(|error| chain(&error))
+}
+
+/// Whether the device has no encoder at all, or this machine nothing to drive one with.
+const fn has_no_encoder(error: &EncodeError) -> bool {
+    matches!(error, EncodeError::NoEncoder | EncodeError::Load(_))
+}
+
+/// What is encoded: the formats that an encoder opened for.
+fn encoders(device: &Device, caps: &[EncodeCaps], problems: &mut Vec<String>) -> Vec<Ability> {
+    let mut abilities = Vec::new();
+    for caps in caps {
+        if let Err(problem) = encoder(device, caps.codec) {
+            problems.push(problem);
+            continue;
+        }
+        abilities.push(Ability {
+            codec: codec_of(caps.codec),
+            // What the hardware has beyond that is not driven here.
+            bit_depth: 8,
+            max_size: Some(Size { width: caps.max.width, height: caps.max.height }),
+            notes: caps.engines.map(|engines| format!("{engines} engines")).into_iter().collect(),
+        });
+    }
+    abilities
 }
 
 /// Opens an encoder for the format, and closes it again.

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use media::{Size, VideoCodec};
 use vaapi::caps::DecodeCaps;
-use vaapi::{Codec, Device, DeviceError, EncoderConfig, Node, RateControl};
+use vaapi::{Codec, Decoder, DecoderConfig, Device, DeviceError, EncoderConfig, Node, RateControl};
 use worker_protocol::device::{Ability, DeviceReport, Unusable};
 use worker_protocol::{DeviceId, EngineKind, Inventory};
 
+use super::pictures::{self, Picture};
 use crate::run::chain;
 
 /// What the nodes are, and what opens there. All of the machine's where none is named.
@@ -67,6 +68,7 @@ fn report(node: &Node) -> Result<DeviceReport, String> {
     if device.caps().process.is_none() {
         problems.push("the driver has no video processor, so pictures cannot be scaled".to_owned());
     }
+    let decode = decoders(&device, &mut problems);
     let mut encode = Vec::new();
     for codec in Codec::ALL {
         match encoder(&device, codec) {
@@ -86,7 +88,7 @@ fn report(node: &Node) -> Result<DeviceReport, String> {
         cores: None,
         memory_bytes: None,
         numa_node: node.numa_node,
-        decode: decoders(&device.caps().decode),
+        decode,
         encode: if device.caps().process.is_none() { Vec::new() } else { encode },
         problems,
     })
@@ -99,17 +101,42 @@ const fn codec_of(codec: Codec) -> VideoCodec {
     }
 }
 
-/// One line a format, with the most bits.
-fn decoders(caps: &[DecodeCaps]) -> Vec<Ability> {
-    let best =
-        |codec: Codec| caps.iter().filter(|caps| caps.codec == codec).max_by_key(|caps| caps.bit_depth);
-    let ability = |caps: &DecodeCaps| Ability {
-        codec: codec_of(caps.codec),
-        bit_depth: caps.bit_depth,
-        max_size: caps.max_size.map(|size| Size { width: size.width, height: size.height }),
-        notes: Vec::new(),
-    };
-    Codec::ALL.into_iter().filter_map(best).map(ability).collect()
+/// What is decoded: one line a format, with the most bits of which a picture came out.
+fn decoders(device: &Device, problems: &mut Vec<String>) -> Vec<Ability> {
+    let mut caps: Vec<&DecodeCaps> = device.caps().decode.iter().collect();
+    caps.sort_by_key(|caps| (Codec::ALL.iter().position(|codec| *codec == caps.codec), caps.bit_depth));
+    let mut abilities: Vec<Ability> = Vec::new();
+    for caps in caps {
+        let codec = codec_of(caps.codec);
+        let Some(picture) = pictures::of(codec, caps.bit_depth) else { continue };
+        if let Err(problem) = decode(device, caps.codec, picture) {
+            let (codec, depth) = (codec.name(), caps.bit_depth);
+            problems.push(format!("{codec} of {depth} bits does not decode: {problem}"));
+            continue;
+        }
+        let ability = Ability {
+            codec,
+            bit_depth: caps.bit_depth,
+            max_size: caps.max_size.map(|size| Size { width: size.width, height: size.height }),
+            notes: Vec::new(),
+        };
+        match abilities.iter_mut().find(|known| known.codec == codec) {
+            Some(known) => *known = ability,
+            None => abilities.push(ability),
+        }
+    }
+    abilities
+}
+
+/// Has a decoder of its own decode the picture, and waits until it is there.
+fn decode(device: &Device, codec: Codec, picture: &Picture) -> Result<(), String> {
+    let config = DecoderConfig { codec, configuration: picture.record };
+    let mut decoder = Decoder::open(device, &config).map_err(|error| chain(&error))?;
+    decoder.send(picture.unit, 0).map_err(|error| chain(&error))?;
+    decoder.finish();
+    let decoded = decoder.receive().map_err(|error| chain(&error))?;
+    let decoded = decoded.filter(|_| decoder.errors() == 0).ok_or("no sound picture comes out")?;
+    decoded.frame.wait().map_err(|error| chain(&error))
 }
 
 /// An encoder for the format is opened, and closed again.
