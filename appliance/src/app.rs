@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::runtime::RuntimeFileError;
-use crate::config::{AdminToken, Config, RuntimeFile};
+use crate::config::{AdminToken, Config, ConfigFaults, RuntimeFile};
 use crate::devices::{self, Devices};
 use crate::feed::{self, Feeds};
 use crate::ingest;
@@ -272,8 +272,11 @@ impl Daemon {
                 info!(?change, "configuration reloaded");
                 self.config.feeds = new.feeds;
             }
-            Err(faults) => {
-                error!(faults = %chain(&faults), "configuration not reloaded; the one in force stays")
+            Err(ConfigFaults { faults }) => {
+                for fault in &faults {
+                    error!(%fault, "fault in the configuration");
+                }
+                error!(faults = faults.len(), "configuration not reloaded; the one in force stays");
             }
         }
     }

@@ -91,13 +91,13 @@ pub fn idle_status(config: &config::Feed) -> FeedStatus {
 
 impl Task {
     pub(super) async fn run(mut self) {
+        let name = self.feed.config.load().name.clone();
+        self.parts.metrics.begin(&name);
         // A publisher that comes sooner waits in its claim.
         tokio::select! {
             () = self.parts.devices.ready() => {}
             _ = self.stopping.wait_for(|stop| *stop) => {}
         }
-        let name = self.feed.config.load().name.clone();
-        self.parts.metrics.begin(&name);
         self.go_on().await;
         loop {
             let publisher = tokio::select! {

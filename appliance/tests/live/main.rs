@@ -27,6 +27,7 @@ mod publish_codecs;
 mod publish_ffmpeg;
 mod publish_gstreamer;
 mod refusals;
+mod reload;
 mod replay;
 mod ten_feeds;
 mod worker_death;

@@ -383,7 +383,10 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 /// A self-signed certificate for localhost, as `make demo` makes one.
-fn make_certificate(folder: &Path) {
+///
+/// # Panics
+/// Where openssl does not.
+pub fn make_certificate(folder: &Path) {
     let output = Command::new("openssl")
         .args([
             "req",
