@@ -39,8 +39,6 @@ const MEAN_FRAMES: u64 = 64;
 /// Highest rate of a core coder, in samples a second, that encoders put spectral band replication on without saying so
 /// in the configuration (ISO/IEC 14496-3, 1.6.5): it doubles the rate, and 48 kHz is what comes out at most.
 const MAX_SBR_CORE_RATE: u32 = 24_000;
-/// The object type of AAC-LC (ISO/IEC 14496-3, table 1.17).
-const AAC_LC: u8 = 2;
 /// Longest silence put in by one call, in seconds.
 pub const MAX_FILL_SECONDS: u64 = 10;
 /// Frames beyond [`MAX_FILL_SECONDS`], one after the other, before they are believed.
@@ -137,7 +135,7 @@ impl AudioLine {
             silence,
             next: first_index,
             running: false,
-            repeatable: params.object_type == AAC_LC && params.sample_rate > MAX_SBR_CORE_RATE,
+            repeatable: params.is_aac_lc() && params.sample_rate > MAX_SBR_CORE_RATE,
             last: None,
             mean_payload: 0,
             away: (0, 0),
@@ -229,13 +227,18 @@ impl AudioLine {
         let end = samples / u64::from(self.samples_per_frame);
         let count = end.saturating_sub(self.next);
         if count > 0 {
-            // Whatever comes next finds its place afresh.
-            self.running = false;
-            self.to_drop = 0;
-            self.settle();
-            self.last = None;
+            self.find_place_anew();
         }
         self.silent(count.min(self.max_fill()))
+    }
+
+    /// What comes next is another source's: its first frame goes where it is nearest, and is not held to the count of what
+    /// came before.
+    pub fn find_place_anew(&mut self) {
+        self.running = false;
+        self.to_drop = 0;
+        self.settle();
+        self.last = None;
     }
 
     /// What to correct now, for a frame that stands `away` samples behind the count (negative: before).

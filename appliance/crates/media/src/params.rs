@@ -250,6 +250,23 @@ impl AudioParams {
             samples_per_frame: fields.samples_per_frame,
         })
     }
+
+    /// Whether it is AAC-LC, and says of no band replicated beside it.
+    #[must_use]
+    pub const fn is_aac_lc(&self) -> bool {
+        self.object_type == aac::OBJECT_TYPE_AAC_LC
+    }
+
+    /// Whether frames of either record decode under the other's. Records of AAC-LC need not be the same for that: some
+    /// encoders say besides that there is no SBR.
+    #[must_use]
+    pub fn decodes_alike(&self, other: &Self) -> bool {
+        let plain = |params: &Self| params.is_aac_lc() && params.channel_configuration != 0;
+        let said =
+            |params: &Self| (params.sample_rate, params.channel_configuration, params.samples_per_frame);
+        self.configuration == other.configuration
+            || (plain(self) && plain(other) && said(self) == said(other))
+    }
 }
 
 #[cfg(test)]

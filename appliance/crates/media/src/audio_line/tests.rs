@@ -55,6 +55,31 @@ fn frames_before_zero_are_dropped_and_a_late_start_is_silence() {
 }
 
 #[test]
+fn another_source_finds_its_place_to_half_a_frame() {
+    for late in [-500, -20, 0, 20, 300, 1_024, 3_000] {
+        let mut line = line();
+        run(&mut line, 100, |millis, _| millis);
+        line.find_place_anew();
+        let at = 100 * 1_024 + late;
+        let out: Vec<_> = (0..5)
+            .flat_map(|k| line.frame(MediaTime::new(at + k * 1_024, line.scale), Bytes::from_static(b"new")))
+            .collect();
+        let first = out.iter().find(|frame| !frame.silence).unwrap();
+        let off = line.time_of(first.index).ticks() - at;
+        assert!(off.abs() <= 512 && out.first().unwrap().index == 100, "{late}: {off} samples off, {out:?}");
+    }
+    // One that begins before what is out loses the frames that overlap.
+    let mut line = line();
+    run(&mut line, 100, |millis, _| millis);
+    line.find_place_anew();
+    let frame = |line: &mut AudioLine, index: i64| {
+        line.frame(MediaTime::new(index * 1_024, line.scale), Bytes::from_static(b"new"))
+    };
+    assert!(frame(&mut line, 98).is_empty() && frame(&mut line, 99).is_empty());
+    assert_eq!(frame(&mut line, 100).first().map(|frame| frame.index), Some(100));
+}
+
+#[test]
 fn gaps_and_overlaps_are_corrected_at_once() {
     let mut line = line();
     run(&mut line, 100, |millis, _| millis);

@@ -14,6 +14,8 @@ const SYNC_PS: u32 = 0x548;
 const AAC_LC: u32 = 2;
 const SBR: u32 = 5;
 const PS: u32 = 29;
+/// [`AAC_LC`] as parameters have it.
+pub(super) const OBJECT_TYPE_AAC_LC: u8 = 2;
 /// The bounds of escaped sample rates: the ends of table 1.18.
 const SAMPLE_RATE_BOUNDS: std::ops::RangeInclusive<u32> = 7_350..=96_000;
 
@@ -77,7 +79,7 @@ pub(super) fn parse(data: &[u8]) -> Result<Fields, ParamsError> {
         object_type: match (sbr, ps) {
             (_, true) => 29,
             (true, false) => 5,
-            (false, false) => 2,
+            (false, false) => OBJECT_TYPE_AAC_LC,
         },
         sample_rate,
         channels: if ps && channels == 1 { 2 } else { channels },

@@ -108,6 +108,21 @@ fn reads_audio_specific_configs() {
 }
 
 #[test]
+fn sound_decodes_alike_where_records_say_the_same() {
+    let lc = audio("1190");
+    assert!(lc.is_aac_lc() && lc.decodes_alike(&lc));
+    // As libavcodec writes it: there is no SBR.
+    assert!(lc.decodes_alike(&audio("119056e500")) && audio("119056e500").decodes_alike(&lc));
+    for (what, other) in
+        [("44.1 kHz", "1210"), ("mono", "1188"), ("960 samples", "1194"), ("HE-AAC", "2b118800")]
+    {
+        assert!(!lc.decodes_alike(&audio(other)), "{what}");
+    }
+    assert!(!audio("2b118800").is_aac_lc());
+    assert!(!audio("131056e59d4880").decodes_alike(&audio("1310")), "SBR beside it");
+}
+
+#[test]
 fn refuses_audio_that_is_not_aac_lc_at_heart() {
     let error = |hex| AudioParams::parse(bytes(hex)).unwrap_err().to_string();
     assert_eq!(
