@@ -3,10 +3,10 @@
 use std::ptr;
 
 use ffmpeg_next::ffi as sys;
-use ffmpeg_next::format::Pixel;
-use ffmpeg_next::frame::{Video, side_data};
+use ffmpeg_next::format::{self, Pixel};
+use ffmpeg_next::frame::{Audio, Video, side_data};
 use ffmpeg_next::software::scaling;
-use ffmpeg_next::{Error, codec, filter};
+use ffmpeg_next::{ChannelLayout, Error, codec, filter};
 
 use crate::error::LibraryError;
 use crate::frame::Size;
@@ -83,6 +83,15 @@ pub(crate) fn allocate(format: Pixel, size: Size) -> Option<Video> {
     // SAFETY: a Video wraps what av_frame_alloc gave; Video::new has already written to it, so it is not null.
     let empty = unsafe { video.is_empty() };
     (!empty).then_some(video)
+}
+
+/// Planar samples with memory of their own. None without memory, or for a length that libavutil refuses.
+pub(crate) fn allocate_sound(samples: usize, layout: ChannelLayout) -> Option<Audio> {
+    i32::try_from(samples).ok().filter(|samples| *samples > 0)?;
+    let sound = Audio::new(format::Sample::F32(format::sample::Type::Planar), samples, layout);
+    // SAFETY: an Audio wraps what av_frame_alloc gave; Audio::new has already written to it, so it is not null.
+    let empty = unsafe { sound.is_empty() };
+    (!empty).then_some(sound)
 }
 
 /// Whether nobody else holds the planes.

@@ -11,6 +11,8 @@
 //! - [`still`]: one PNG or JPEG file to a picture, which is scaled like any other;
 //! - [`encode`]: [`Encoder`], x264 with IDR pictures only where they are asked for.
 //!
+//! [`sound`] is apart from that: AAC decoded, resampled, remixed and encoded again.
+//!
 //! `unsafe` stands in [`ffi`] alone, where `ffmpeg-next` has no safe face.
 #![deny(unsafe_code)]
 
@@ -25,6 +27,7 @@ mod ffi;
 pub mod frame;
 mod matrix;
 pub mod scale;
+pub mod sound;
 pub mod still;
 
 pub use caps::Caps;
