@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! RTMPS ─▶ ingest ─▶ feed ─────────▶ supervisor ═▶ rungd-worker (decode, scale, encode)
-//!                     │  ▲ pictures ◀════╝
+//!                     │  ▲ pictures ◀════╝  (a second one for sound that must be converted)
 //!                     ▼  │
 //! HTTP  ◀─ serve ◀─ store (live window in memory, archive on disk, catalogue)
 //! ```

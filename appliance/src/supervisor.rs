@@ -1,4 +1,5 @@
-//! Workers: one process a feed, spawned with one socket and no environment but what the operator gives it.
+//! Workers: one process a feed, and another one for its sound while that has to be converted; spawned with one socket and
+//! no environment but what the operator gives it.
 //!
 //! [`link`] carries the messages of one worker; this file starts it, watches its deadlines and tells why it ended. What
 //! to do about an end is the feed's business.
@@ -26,7 +27,7 @@ use crate::config;
 use crate::pace::{self, Paced};
 use crate::supervisor::metrics::Metrics;
 
-/// Pictures waiting for a worker: two seconds of 60 frames a second, and some. Beyond it the feed sheds.
+/// Pictures, or frames of sound, waiting for a worker: two seconds of 60 a second, and some. Beyond it the feed sheds.
 const QUEUE_TO_WORKER: usize = 160;
 /// Pictures waiting for a worker that is new: what it is brought up to date with, 30 s of 60 frames a second and some. It
 /// takes them faster than they came.
@@ -164,17 +165,19 @@ impl Worker {
     /// Queues a message. One for a worker that has ended is dropped: its end is on the way as an event.
     ///
     /// # Errors
-    /// [`Behind`] where the queue has no room. Pictures leave room for [`ToWorker::FillTo`], and both leave room for
+    /// [`Behind`] where the queue has no room. Pictures and sound leave room for [`ToWorker::FillTo`], and both leave room for
     /// what comes rarely and must arrive. [`ToWorker::Finish`] always finds some.
     pub fn send(&self, message: ToWorker, payload: Bytes) -> Result<(), Behind> {
         let (left_free, bytes) = match &message {
-            ToWorker::Video { .. } if self.in_step => {
+            ToWorker::Video { .. } | ToWorker::Sound { .. } if self.in_step => {
                 (REPLAY_TO_WORKER + ROOM_FOR_CONTROL - QUEUE_TO_WORKER, payload.len())
             }
-            ToWorker::Video { .. } => (ROOM_FOR_CONTROL, payload.len()),
+            ToWorker::Video { .. } | ToWorker::Sound { .. } => (ROOM_FOR_CONTROL, payload.len()),
             ToWorker::FillTo { .. } => (ROOM_BESIDE_FILLING, 0),
-            ToWorker::VideoConfiguration { .. } => (1, 0),
-            ToWorker::Hello { .. } | ToWorker::Start(_) | ToWorker::Finish => (0, 0),
+            ToWorker::VideoConfiguration { .. } | ToWorker::SoundConfiguration => (1, 0),
+            ToWorker::Hello { .. } | ToWorker::Start(_) | ToWorker::StartSound(_) | ToWorker::Finish => {
+                (0, 0)
+            }
         };
         let has_room =
             self.to.capacity() > left_free && self.link.has_room_for(bytes, QUEUED_BYTES_TO_WORKER);
@@ -214,13 +217,30 @@ pub fn spawn(
     feed: &str,
     metrics: &Metrics,
 ) -> Result<Worker, SpawnError> {
+    let arguments = ["run".to_owned(), format!("--device={device}")];
+    start(config, &arguments, feed, metrics)
+}
+
+/// Starts a worker for the sound of `feed`. It stays inert until it gets [`ToWorker::StartSound`].
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_for_sound(config: &config::Worker, feed: &str, metrics: &Metrics) -> Result<Worker, SpawnError> {
+    start(config, &["sound".to_owned()], feed, metrics)
+}
+
+fn start(
+    config: &config::Worker,
+    arguments: &[String],
+    feed: &str,
+    metrics: &Metrics,
+) -> Result<Worker, SpawnError> {
     let (ours, theirs) = UnixStream::pair().map_err(SpawnError::Socket)?;
     ours.set_nonblocking(true).map_err(SpawnError::Socket)?;
     let reader = Paced::new(ours.try_clone().map_err(SpawnError::Socket)?);
     let socket = (reader, Paced::new(ours));
     let mut child = Command::new(&config.program)
-        .arg("run")
-        .arg(format!("--device={device}"))
+        .args(arguments)
         .env_clear()
         .envs(&config.environment)
         .current_dir("/")
@@ -238,7 +258,7 @@ pub fn spawn(
     }
     let (to, outgoing) = mpsc::channel(REPLAY_TO_WORKER + ROOM_FOR_CONTROL);
     let (events, from) = mpsc::channel(QUEUE_FROM_WORKER);
-    info!(feed, pid, %device, "worker started");
+    info!(feed, pid, arguments = arguments.join(" "), "worker started");
     metrics.started.inc();
     let watched = Watched { config: config.clone(), feed: feed.to_owned(), pid, metrics: metrics.clone() };
     let link = Arc::new(link::Link::new(clock::now()));

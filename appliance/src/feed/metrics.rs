@@ -34,6 +34,9 @@ pub struct Metrics {
     timestamp_jumps: IntCounterVec,
     silence_frames: IntCounterVec,
     shed: IntCounterVec,
+    sound_converted: IntGaugeVec,
+    sound_decode_errors: IntCounterVec,
+    sound_shed: IntCounterVec,
     warnings: IntCounterVec,
     rules: IntCounterVec,
     rung_bit_rate: IntGaugeVec,
@@ -141,6 +144,21 @@ impl Metrics {
                 "Source pictures not given to a worker that was behind",
                 feed,
             )?,
+            sound_converted: int(
+                "rungd_feed_sound_converted",
+                "1 while the source's sound is converted to what the programme's is",
+                feed,
+            )?,
+            sound_decode_errors: counter(
+                "rungd_feed_sound_decode_errors_total",
+                "Damaged frames of sound that was converted, silenced",
+                feed,
+            )?,
+            sound_shed: counter(
+                "rungd_feed_sound_frames_shed_total",
+                "Frames of sound not given to a worker that was behind",
+                feed,
+            )?,
             warnings: counter(
                 "rungd_feed_source_warnings_total",
                 "What sources did that their operator was told of, rules with an action excepted",
@@ -178,6 +196,7 @@ impl Metrics {
     pub fn begin(&self, feed: &str) {
         let feed = &[feed][..];
         self.on_air.with_label_values(feed).set(0);
+        self.sound_converted.with_label_values(feed).set(0);
         self.slate.with_label_values(feed).inc_by(0.0);
         for counter in [
             &self.publishes,
@@ -189,6 +208,8 @@ impl Metrics {
             &self.timestamp_jumps,
             &self.silence_frames,
             &self.shed,
+            &self.sound_decode_errors,
+            &self.sound_shed,
         ] {
             counter.with_label_values(feed).inc_by(0);
         }
@@ -197,7 +218,13 @@ impl Metrics {
     /// A feed is no more, and nothing of it is shown.
     pub fn end(&self, feed: &str) {
         let its = |labels: &HashMap<&str, &str>| labels.get("feed") == Some(&feed);
-        for vec in [&self.on_air, &self.source_bit_rate, &self.rung_bit_rate, &self.rung_queue] {
+        for vec in [
+            &self.on_air,
+            &self.sound_converted,
+            &self.source_bit_rate,
+            &self.rung_bit_rate,
+            &self.rung_queue,
+        ] {
             forget(vec, its);
         }
         for vec in [
@@ -220,6 +247,8 @@ impl Metrics {
             &self.timestamp_jumps,
             &self.silence_frames,
             &self.shed,
+            &self.sound_decode_errors,
+            &self.sound_shed,
             &self.warnings,
             &self.rules,
             &self.rung_frames,
@@ -263,6 +292,11 @@ impl Metrics {
         self.shed.with_label_values(&[feed]).inc();
     }
 
+    /// Counts a frame of sound that was not given to a worker.
+    pub fn shed_sound(&self, feed: &str) {
+        self.sound_shed.with_label_values(&[feed]).inc();
+    }
+
     /// Counts a rule that a source broke, by a word from a closed list.
     pub fn warn(&self, feed: &str, rule: &'static str) {
         self.warnings.with_label_values(&[feed, rule]).inc();
@@ -278,6 +312,8 @@ impl Metrics {
     pub fn show(&self, before: &FeedStatus, status: &FeedStatus) {
         let feed = &[status.name.as_str()][..];
         self.on_air.with_label_values(feed).set(i64::from(status.state == FeedState::Live));
+        let converted = status.source.as_ref().is_some_and(|source| source.sound_converted);
+        self.sound_converted.with_label_values(feed).set(i64::from(converted));
         let Some(source) = &status.source else {
             self.source_bit_rate.with_label_values(feed).set(0);
             return self.no_programme(&status.name);
@@ -293,6 +329,7 @@ impl Metrics {
             counter.with_label_values(feed).inc_by(grown(old.map_or(0, total), total(source)));
         };
         add(&self.decode_errors, |source| source.decode_errors);
+        add(&self.sound_decode_errors, |source| source.sound_decode_errors);
         add(&self.frames_repeated, |source| source.frames_repeated);
         add(&self.pictures_dropped, |source| source.pictures_dropped);
         add(&self.timestamp_jumps, |source| source.timestamp_jumps);
@@ -410,6 +447,8 @@ mod tests {
             audio_codec: None,
             sample_rate: 0,
             channels: 0,
+            sound_converted: true,
+            sound_decode_errors: 2,
             bit_rate: 1_000_000,
             key_frame_interval_millis: 2000,
             decode_errors: 1,
@@ -465,6 +504,8 @@ mod tests {
             "rungd_feed_source_jitter_seconds{feed=\"a\"} 0.0015",
             "rungd_feed_source_drift_ppm{feed=\"a\"} -12.5",
             "rungd_feed_silence_frames_total{feed=\"a\"} 5",
+            "rungd_feed_sound_converted{feed=\"a\"} 1",
+            "rungd_feed_sound_decode_errors_total{feed=\"a\"} 2",
             "rungd_rung_frames_total{feed=\"a\",rung=\"two\"} 51",
             "rungd_rung_frames_repeated_total{feed=\"a\",rung=\"two\"} 2",
             "rungd_rung_encode_latency_seconds_bucket{feed=\"a\",rung=\"one\",le=\"0.005\"} 1",

@@ -6,7 +6,9 @@
 //!    it sends, [`Presentation::source_gone`] at its end, and [`Presentation::tick`] several times a second.
 //! 2. After [`Action::StartWorker`], everything the worker says goes to [`Presentation::worker`], and its end to
 //!    [`Presentation::worker_ended`].
-//! 3. After every call, the actions are taken in order. Behind [`Action::Close`] there is nothing more.
+//! 3. Likewise after [`Action::StartSound`], with [`Presentation::sound_worker`] and [`Presentation::sound_worker_ended`];
+//!    one that was replaced or stopped is not heard any more.
+//! 4. After every call, the actions are taken in order. Behind [`Action::Close`] there is nothing more.
 //!
 //! At first a source is only looked at ([`probing`]); once its tracks and its rate are known it is on air ([`on_air`]), on
 //! a grid that is never changed again. The programme outlives its source: while there is none, the last picture and then
@@ -27,7 +29,7 @@ use bytes::Bytes;
 use media::{Cadence, SegmentNumber};
 use packager::segmenter::Packaged;
 use packager::track::TrackSpec;
-use worker_protocol::{FromWorker, Job, Report, ToWorker};
+use worker_protocol::{FromWorker, Job, Report, SoundJob, ToWorker};
 
 use crate::clock::Now;
 use crate::config;
@@ -59,6 +61,12 @@ pub enum Action {
     ToWorker(ToWorker, Bytes),
     /// What is sent to it next was held, and comes at once: it is behind for no fault of its own.
     CatchUp,
+    /// Start a worker for sound, in the place of any that there is, and send it this job with the track's record.
+    StartSound(SoundJob, Bytes),
+    /// Send it this.
+    ToSound(ToWorker, Bytes),
+    /// End it.
+    StopSound,
     /// Open the presentation in the store.
     Begin(Opening),
     /// Keep this of track `.0`, in the order of [`Opening::tracks`].
@@ -262,7 +270,7 @@ impl Presentation {
                     None => Vec::new(),
                 },
             },
-            Phase::OnAir(on_air) => on_air.attach(ready),
+            Phase::OnAir(on_air) => on_air.attach(now, ready),
             Phase::Closed => Vec::new(),
         }
     }
@@ -281,12 +289,12 @@ impl Presentation {
         if matches!(self.phase, Phase::Waiting) && self.problem.is_none() {
             self.problem = Some(self.sources.why_never_started(id));
         }
-        if self.sources.leave(id)
-            && let Phase::OnAir(on_air) = &mut self.phase
-        {
-            on_air.detach();
-        }
-        let actions = self.switch(now);
+        let was_on_air = self.sources.leave(id);
+        let mut actions = match &mut self.phase {
+            Phase::OnAir(on_air) if was_on_air => on_air.detach(now),
+            _ => Vec::new(),
+        };
+        actions.extend(self.switch(now));
         self.settle(now, actions)
     }
 
@@ -344,6 +352,24 @@ impl Presentation {
         self.settle(now, actions)
     }
 
+    /// Takes what the worker for sound said at `now`.
+    pub fn sound_worker(&mut self, now: Now, message: FromWorker, payload: Bytes) -> Vec<Action> {
+        let actions = match &mut self.phase {
+            Phase::OnAir(on_air) => on_air.sound_worker(now, message, payload),
+            _ => Vec::new(),
+        };
+        self.settle(now, actions)
+    }
+
+    /// The process of the worker for sound has ended.
+    pub fn sound_worker_ended(&mut self, now: Now, death: &Death) -> Vec<Action> {
+        let actions = match &mut self.phase {
+            Phase::OnAir(on_air) => on_air.sound_worker_ended(now, death),
+            _ => Vec::new(),
+        };
+        self.settle(now, actions)
+    }
+
     /// Does what follows from where things stand now: sends away who cannot be used, ends what has no more reason to go
     /// on, and closes behind the last action.
     fn settle(&mut self, now: Now, mut actions: Vec<Action>) -> Vec<Action> {
@@ -355,7 +381,7 @@ impl Presentation {
                         self.sources.leave(id);
                         actions.push(Action::Dismiss(id, reason));
                     }
-                    on_air.detach();
+                    actions.extend(on_air.detach(now));
                 }
                 // A connection that stands but is silent is ingest's to give up, and one that is still looked at may go on
                 // air; the grace time counts from the last unit.

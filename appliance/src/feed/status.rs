@@ -79,6 +79,10 @@ pub struct SourceStatus {
     pub sample_rate: u32,
     /// Speakers.
     pub channels: u8,
+    /// Whether its sound is being converted to what the programme's is.
+    pub sound_converted: bool,
+    /// Damaged frames of sound that was converted, silenced.
+    pub sound_decode_errors: u64,
     /// Video and audio over the last seconds, in bits per second.
     pub bit_rate: u64,
     /// Distance of the last two key frames, in milliseconds.

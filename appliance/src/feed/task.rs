@@ -2,6 +2,7 @@
 
 mod recording;
 mod shown;
+mod sound;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,6 +164,7 @@ impl Task {
             publishers: Publishers::default(),
             id: None,
             worker: None,
+            sound_worker: None,
             device: None,
             worker_build: String::new(),
             roles: Vec::new(),
@@ -203,6 +205,8 @@ struct Programme {
     publishers: Publishers,
     id: Option<String>,
     worker: Option<Worker>,
+    /// One for sound that has to be converted.
+    sound_worker: Option<Worker>,
     /// What the programme is transcoded on: the same from its first worker to its last.
     device: Option<Share>,
     worker_build: String,
@@ -253,8 +257,9 @@ impl Programme {
                     }
                 }
                 event = next_event(&mut self.worker) => self.worker_event(event),
+                event = next_event(&mut self.sound_worker) => self.sound_worker_event(event),
                 _ = ticks.tick() => {
-                    if let Some(worker) = &mut self.worker {
+                    for worker in [&mut self.worker, &mut self.sound_worker].into_iter().flatten() {
                         worker.look();
                     }
                     let actions = self.presentation.tick(clock::both());
@@ -379,6 +384,9 @@ impl Programme {
                         worker.catch_up();
                     }
                 }
+                Action::StartSound(job, track) => self.start_sound_worker(job, track),
+                Action::ToSound(message, payload) => self.send_sound(message, payload),
+                Action::StopSound => self.stop_sound_worker(),
                 Action::Begin(opening) => self.begin(opening),
                 Action::Keep(track, package) => {
                     if let Some(recording) = &self.recording {
@@ -516,6 +524,7 @@ impl Programme {
 
     fn close(mut self) {
         self.worker = None;
+        self.sound_worker = None;
         self.feed.forget_operator();
         let mut ended = None;
         match self.recording.take() {

@@ -194,7 +194,7 @@ impl Link {
                 signs.fed_since_output.get_or_insert(now);
                 signs.feeding = true;
             }
-            ToWorker::Start(_) => signs.job_sent = Some(now),
+            ToWorker::Start(_) | ToWorker::StartSound(_) => signs.job_sent = Some(now),
             _ => {}
         }
     }
@@ -203,7 +203,7 @@ impl Link {
         let mut signs = self.signs();
         match message {
             FromWorker::Hello { .. } => signs.greeted = true,
-            FromWorker::RungOpened { .. } => signs.job_sent = None,
+            FromWorker::RungOpened { .. } | FromWorker::SoundOpened => signs.job_sent = None,
             FromWorker::Picture { .. } => signs.fed_since_output = signs.feeding.then_some(now),
             FromWorker::Failed { reason } => signs.failed = Some((now, reason.clone())),
             // One that is brought up to date decodes for as long as a group of pictures takes, and puts nothing out.
@@ -211,7 +211,12 @@ impl Link {
                 signs.decoded = report.pictures_decoded;
                 signs.fed_since_output = signs.fed_since_output.map(|_| now);
             }
-            FromWorker::Report(_) | FromWorker::Warning { .. } | FromWorker::Finished => {}
+            // Whether sound comes in time is its feed's to judge: it knows where its source's has come to.
+            FromWorker::ConvertedSound { .. }
+            | FromWorker::SoundReport(_)
+            | FromWorker::Report(_)
+            | FromWorker::Warning { .. }
+            | FromWorker::Finished => {}
         }
     }
 

@@ -14,7 +14,8 @@
 //! is never copied into it, so that media passes from the socket to its segment in one buffer.
 //!
 //! The calling contract: each side first sends its `Hello`; the daemon closes on a different [`VERSION`]. The worker is
-//! inert until [`ToWorker::Start`]. Either side may close at any time; the other treats that as the end.
+//! inert until [`ToWorker::Start`], or [`ToWorker::StartSound`] if it is one for sound. Either side may close at any time;
+//! the other treats that as the end.
 //!
 //! Beside the socket a worker answers two questions on standard output, in JSON: what devices there are
 //! ([`device::Inventory`]) and how fast one is ([`device::Calibration`]).
@@ -26,4 +27,4 @@ pub mod message;
 
 pub use device::{DeviceId, EngineKind, Inventory};
 pub use framing::{FrameDecoder, FrameError, encode};
-pub use message::{FromWorker, Job, Report, RungJob, RungReport, ToWorker, VERSION};
+pub use message::{FromWorker, Job, Report, RungJob, RungReport, SoundJob, SoundReport, ToWorker, VERSION};

@@ -1,10 +1,10 @@
 //! The messages.
 
-use media::{Cadence, Latency, Rung, Size, VideoCodec};
+use media::{AudioParams, Cadence, Latency, Rung, Size, VideoCodec};
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older peer would misread.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// What a worker is to do: one feed on one device, with the rungs placed there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,26 @@ pub struct RungJob {
     pub first_frame: u64,
 }
 
-/// From the daemon to a worker.
+/// What a worker for sound is to do: convert what a source sends to what a track is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoundJob {
+    /// The feed's public name, for the worker's log lines.
+    pub feed: String,
+    /// The mean of what is to come out, in bits per second.
+    pub bit_rate: u32,
+}
+
+impl SoundJob {
+    /// Whether frames can be made for such a track: AAC-LC of 1024 samples, in a layout that needs no program config
+    /// element and that libavcodec encodes.
+    #[must_use]
+    pub fn fits(track: &AudioParams) -> bool {
+        track.is_aac_lc() && track.samples_per_frame == 1024 && (1..=6).contains(&track.channel_configuration)
+    }
+}
+
+/// From the daemon to a worker. One for pictures takes `Start` and what follows it up to `FillTo`, one for sound
+/// `StartSound` and what follows that; both take `Finish`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// First message. A worker of another version exits with a reason.
@@ -71,6 +90,16 @@ pub enum ToWorker {
     },
     /// The source has ended: put out what is left in decoder and encoders, then `Finished`.
     Finish,
+    /// What to do. Once. The payload is the track's `AudioSpecificConfig`: what comes out decodes under it.
+    StartSound(SoundJob),
+    /// The source's `AudioSpecificConfig` is the payload: before the first `Sound`, and whenever it changes; it holds for
+    /// the frames behind it.
+    SoundConfiguration,
+    /// One raw AAC frame of the source, which is the payload.
+    Sound {
+        /// When it is heard, in 90 kHz ticks of presentation time.
+        pts_ticks: i64,
+    },
 }
 
 /// From a worker to the daemon.
@@ -111,6 +140,15 @@ pub enum FromWorker {
     },
     /// All that there was is put out.
     Finished,
+    /// The sound's encoder is open. Before the first `ConvertedSound`.
+    SoundOpened,
+    /// One raw AAC frame of the track, which is the payload. In order.
+    ConvertedSound {
+        /// Where it is heard, in samples of the track from presentation time zero.
+        position: i64,
+    },
+    /// Counters of sound, about once a second and before `Finished`.
+    SoundReport(SoundReport),
     /// The worker cannot go on, and exits.
     Failed {
         /// One sentence for the operator.
@@ -137,6 +175,17 @@ pub struct Report {
     pub source_size: Option<Size>,
     /// Per rung, in the order of [`Job::rungs`].
     pub rungs: Vec<RungReport>,
+}
+
+/// Running totals of a worker for sound since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoundReport {
+    /// Frames of the source taken in.
+    pub frames_in: u64,
+    /// Frames of the track put out.
+    pub frames_out: u64,
+    /// Damaged frames of the source, in whose place there is silence.
+    pub decode_errors: u64,
 }
 
 /// Running totals of one rung.

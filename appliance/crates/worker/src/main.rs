@@ -11,6 +11,7 @@
 //! - [`engine`]: what a device must be able to do, and the adapters;
 //! - [`pipeline`]: from source units to the grid's frames on every rung;
 //! - [`slate`]: what is shown while the source is away;
+//! - [`sound`]: sound of another format than its track's, in a process of its own;
 //! - [`probe`]: what this machine's devices can do, as JSON;
 //! - [`monitor`]: what they do, as they do it, as JSON;
 //! - [`calibrate`]: how fast one of them is, as JSON;
@@ -30,11 +31,14 @@ mod probe;
 mod run;
 mod sandbox;
 mod slate;
+mod sound;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use worker_protocol::DeviceId;
+
+use run::Work;
 
 /// Decodes one feed once and encodes its rungs.
 #[derive(Debug, Parser)]
@@ -52,6 +56,8 @@ enum Command {
         #[arg(long, value_name = "DEVICE", default_value_t = DeviceId::software())]
         device: DeviceId,
     },
+    /// Convert one feed's sound to the format of its track, as the daemon says on the socket at standard input.
+    Sound,
     /// Print the devices and what they can do as JSON.
     Probe(probe::Arguments),
     /// Print what devices do, a line of JSON every interval, until told to stop.
@@ -62,7 +68,8 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { device } => run::run(device),
+        Command::Run { device } => run::run(Work::Pictures(device)),
+        Command::Sound => run::run(Work::Sound),
         Command::Probe(arguments) => probe::probe(&arguments),
         Command::Monitor(arguments) => monitor::monitor(&arguments),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),

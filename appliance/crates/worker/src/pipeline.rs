@@ -142,7 +142,11 @@ pub(crate) fn run<E: Engine>(
             ToWorker::Video { pts_ticks, .. } => pipeline.take_unit(&payload, pts_ticks)?,
             ToWorker::FillTo { frame, slate_from } => pipeline.fill_to(frame, slate_from)?,
             ToWorker::Finish => return pipeline.finish(outbox),
-            other @ (ToWorker::Hello { .. } | ToWorker::Start(_)) => {
+            other @ (ToWorker::Hello { .. }
+            | ToWorker::Start(_)
+            | ToWorker::StartSound(_)
+            | ToWorker::SoundConfiguration
+            | ToWorker::Sound { .. }) => {
                 return Err(PipelineError::Order { got: name(&other), due: "media" });
             }
         }
@@ -153,7 +157,8 @@ fn next(inbox: &Receiver<Incoming>) -> Result<Incoming, Closed> {
     inbox.recv().map_err(|_| Closed)
 }
 
-const fn name(message: &ToWorker) -> &'static str {
+/// What a message is called.
+pub(crate) const fn name(message: &ToWorker) -> &'static str {
     match message {
         ToWorker::Hello { .. } => "Hello",
         ToWorker::Start(_) => "Start",
@@ -161,6 +166,9 @@ const fn name(message: &ToWorker) -> &'static str {
         ToWorker::Video { .. } => "Video",
         ToWorker::FillTo { .. } => "FillTo",
         ToWorker::Finish => "Finish",
+        ToWorker::StartSound(_) => "StartSound",
+        ToWorker::SoundConfiguration => "SoundConfiguration",
+        ToWorker::Sound { .. } => "Sound",
     }
 }
 

@@ -16,9 +16,10 @@ use worker_protocol::{DeviceId, EngineKind, FromWorker, VERSION};
 use crate::engine::nvidia::{NvidiaDecodeEngine, NvidiaEngine};
 use crate::engine::software::SoftwareEngine;
 use crate::engine::vaapi::VaapiEngine;
-use crate::link::{self, LinkError, Outbox};
+use crate::link::{self, Incoming, LinkError, Outbox};
 use crate::pipeline::{self, Alarm, PipelineError};
 use crate::sandbox::{self, SandboxError};
+use crate::sound::{self, ConvertError};
 
 /// How long a failing worker tries to say why: a daemon that does not read for so long will not read it at all.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,6 +39,9 @@ enum RunError {
     /// The pipeline.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The sound.
+    #[error(transparent)]
+    Sound(#[from] ConvertError),
     /// A thread could not be started.
     #[error("cannot start thread {name}")]
     Thread {
@@ -62,8 +66,9 @@ impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Pipeline(error) if error.is_protocol() => 3,
+            Self::Sound(error) if error.is_protocol() => 3,
             Self::Pipeline(PipelineError::Panic { .. }) | Self::Panic { .. } => 5,
-            Self::Pipeline(_) => 1,
+            Self::Pipeline(_) | Self::Sound(_) => 1,
             Self::Link(LinkError::Frame { .. }) => 3,
             Self::Gone | Self::Link(LinkError::Read(_) | LinkError::Write(_)) => 4,
             Self::Sandbox(_) | Self::Link(_) | Self::Thread { .. } => 6,
@@ -133,9 +138,27 @@ where
         .map_err(|source| RunError::Thread { name, source })
 }
 
-/// Transcodes one feed on `device` as the daemon says; the exit code says how it ended.
-pub(crate) fn run(device: DeviceId) -> ExitCode {
-    match start(device).and_then(wait) {
+/// What a process is there for.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    /// To transcode pictures on a device.
+    Pictures(DeviceId),
+    /// To convert sound.
+    Sound,
+}
+
+impl Work {
+    const fn engine(&self) -> EngineKind {
+        match self {
+            Self::Pictures(device) => device.engine(),
+            Self::Sound => EngineKind::Software,
+        }
+    }
+}
+
+/// Does the work of one feed as the daemon says; the exit code says how it ended.
+pub(crate) fn run(work: Work) -> ExitCode {
+    match start(work).and_then(wait) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rungd-worker: {}", chain(&error));
@@ -152,8 +175,8 @@ struct Started {
     finishing: Arc<AtomicBool>,
 }
 
-fn start(id: DeviceId) -> Result<Started, RunError> {
-    sandbox::enter(id.engine())?;
+fn start(work: Work) -> Result<Started, RunError> {
+    sandbox::enter(work.engine())?;
     let socket = Arc::new(link::socket()?);
     let (ended, ended_out) = mpsc::channel();
     let finishing = Arc::new(AtomicBool::new(false));
@@ -170,30 +193,36 @@ fn start(id: DeviceId) -> Result<Started, RunError> {
     let watched = Arc::clone(&socket);
     spawn(Part::Hangup, &ended, move || Ok(link::wait_for_hangup(&watched)?))?;
     spawn(Part::Reader, &ended, move || Ok(link::read(&socket, &inbox_in)?))?;
-    let pipeline_outbox = outbox.clone();
+    let work_outbox = outbox.clone();
     let raised = ended.clone();
     // Nobody listens any more where the process is already ending.
     let alarm = Alarm(Arc::new(move |error| drop(raised.send((Part::Rung, Err(error.into()))))));
     // The engine is made where it is used: its conversions stay on their thread, and a driver that hangs while it opens
     // hangs that one.
     spawn(Part::Pipeline, &ended, move || {
-        match id.engine() {
-            EngineKind::Software => {
-                pipeline::run(|| Ok(SoftwareEngine::open()), &inbox, &pipeline_outbox, &alarm)?;
-            }
-            EngineKind::Vaapi => {
-                pipeline::run(|| VaapiEngine::open(id.address()), &inbox, &pipeline_outbox, &alarm)?;
-            }
-            EngineKind::Nvidia => {
-                pipeline::run(|| NvidiaEngine::open(id.address()), &inbox, &pipeline_outbox, &alarm)?;
-            }
-            EngineKind::NvidiaDecode => {
-                pipeline::run(|| NvidiaDecodeEngine::open(id.address()), &inbox, &pipeline_outbox, &alarm)?;
-            }
+        match work {
+            Work::Pictures(device) => pictures(&device, &inbox, &work_outbox, &alarm)?,
+            Work::Sound => sound::run(&inbox, &work_outbox)?,
         }
         Ok(())
     })?;
     Ok(Started { ended: ended_out, outbox, finishing })
+}
+
+fn pictures(
+    id: &DeviceId,
+    inbox: &Receiver<Incoming>,
+    outbox: &Outbox,
+    alarm: &Alarm,
+) -> Result<(), PipelineError> {
+    match id.engine() {
+        EngineKind::Software => pipeline::run(|| Ok(SoftwareEngine::open()), inbox, outbox, alarm),
+        EngineKind::Vaapi => pipeline::run(|| VaapiEngine::open(id.address()), inbox, outbox, alarm),
+        EngineKind::Nvidia => pipeline::run(|| NvidiaEngine::open(id.address()), inbox, outbox, alarm),
+        EngineKind::NvidiaDecode => {
+            pipeline::run(|| NvidiaDecodeEngine::open(id.address()), inbox, outbox, alarm)
+        }
+    }
 }
 
 /// Waits for the end that decides, and where it is a failure tells the daemon.
@@ -214,7 +243,10 @@ fn wait(started: Started) -> Result<(), RunError> {
             // Its side closed: the pipeline finds its queue closed, unless it has had Finish and needs no more.
             Ok((Part::Reader, Ok(()))) => input_ended = true,
             // Who closed the queue says why.
-            Ok((Part::Pipeline, Err(RunError::Pipeline(PipelineError::Closed(_))))) => pipeline_closed = true,
+            Ok((
+                Part::Pipeline,
+                Err(RunError::Pipeline(PipelineError::Closed(_)) | RunError::Sound(ConvertError::Closed(_))),
+            )) => pipeline_closed = true,
             Ok((Part::Hangup | Part::Writer | Part::Rung, Ok(()))) | Err(_) => break RunError::Gone,
             Ok((_, Err(error))) => break error,
         }

@@ -1,6 +1,7 @@
 //! A presentation on its grid: source units become presentation times, pictures and audio frames become segments.
 
 mod attach;
+mod conversion;
 mod ending;
 mod gap;
 mod pictures;
@@ -31,6 +32,7 @@ use crate::clock::Now;
 use crate::config::{self, RuleAction};
 use crate::feed::meter::Meter;
 use crate::feed::source::Input;
+use conversion::Conversion;
 use gap::Gap;
 use pictures::{Pictures, RungState, Start};
 use sound::Sound;
@@ -77,6 +79,10 @@ pub struct Facts {
     pub jitter: Duration,
     /// How fast the source's clock runs against ours, in parts per million; none until it is known.
     pub drift_ppm: Option<f64>,
+    /// Whether its sound is being converted.
+    pub sound_converted: bool,
+    /// Damaged frames of sound that was converted.
+    pub sound_decode_errors: u64,
     /// Whether there is a source.
     pub attached: bool,
     /// The grid's rate.
@@ -105,8 +111,8 @@ pub(super) struct OnAir {
     latency: Latency,
     /// Whether there is a source.
     attached: bool,
-    /// Whether its sound can stand in the track.
-    sound_fits: bool,
+    /// What becomes of its sound.
+    conversion: Conversion,
     /// Why the source is to be sent away.
     dismissal: Option<String>,
     workers: Workers,
@@ -227,7 +233,7 @@ impl OnAir {
             title: config.title.clone(),
             latency: config.latency,
             attached: false,
-            sound_fits: true,
+            conversion: Conversion::new(),
             dismissal: None,
             workers: Workers::default(),
             replace_at: None,
@@ -324,17 +330,17 @@ impl OnAir {
 
     fn source_audio(&mut self, now: Now, stamp: SourceStamp, payload: Bytes, actions: &mut Vec<Action>) {
         let elapsed = self.elapsed(now);
-        let Some(audio) = self.audio.as_mut().filter(|_| self.sound_fits) else { return };
+        if self.audio.is_none() || self.conversion.is_silent() {
+            return;
+        }
         self.input_meter.add(now.instant, payload.len());
         let placed = self.timeline.place(elapsed, Track::Audio, stamp);
-        audio.head = audio.head.max(placed.pts);
         if self.video.is_none() {
             self.watch.arrivals.unit(now.instant, placed.pts);
         }
         let findings =
             [self.watch.unit(now.instant, payload.len()), self.watch.stamp(now.instant, placed.event)];
-        let packaged = audio.place(placed.pts, payload);
-        self.keep_audio(packaged, actions);
+        self.place_sound(now, placed.pts, payload, actions);
         findings.into_iter().flatten().for_each(|finding| self.heed(finding, actions));
     }
 
@@ -418,6 +424,7 @@ impl OnAir {
         if self.gap.is_some() {
             return actions;
         }
+        self.tick_sound(now, &mut actions);
         let elapsed = MediaTime::from_duration(self.elapsed(now), Timescale::VIDEO);
         let before = |by: Duration| elapsed.minus(MediaTime::from_duration(by, Timescale::VIDEO));
         let due = before(match self.latency {
@@ -490,7 +497,11 @@ impl OnAir {
                 self.close(&mut actions);
             }
             FromWorker::Warning { text } => self.heed(Finding::Warn { rule: "worker", text }, &mut actions),
-            FromWorker::Hello { .. } | FromWorker::Failed { .. } => {}
+            FromWorker::Hello { .. }
+            | FromWorker::Failed { .. }
+            | FromWorker::SoundOpened
+            | FromWorker::ConvertedSound { .. }
+            | FromWorker::SoundReport(_) => {}
         }
         actions
     }
@@ -568,7 +579,9 @@ impl OnAir {
     pub(super) fn is_ahead(&self, now: Now) -> bool {
         let bound = MediaTime::from_duration(self.elapsed(now) + MAX_LEAD, Timescale::VIDEO);
         let head = |time: Option<MediaTime>| time.is_some_and(|time| time > bound);
-        head(self.video.as_ref().map(|video| video.read)) || head(self.audio.as_ref().map(|audio| audio.head))
+        head(self.video.as_ref().map(|video| video.read))
+            || head(self.audio.as_ref().map(|audio| audio.head))
+            || head(self.conversion.read_to())
     }
 
     pub(super) fn problem(&self) -> Option<&str> {
@@ -595,6 +608,8 @@ impl OnAir {
             pictures_per_second: self.watch.arrivals.per_second(now.instant).filter(|_| self.video.is_some()),
             jitter: self.watch.arrivals.jitter(),
             drift_ppm: self.timeline.drift_ppm(),
+            sound_converted: self.conversion.is_converting(),
+            sound_decode_errors: self.conversion.decode_errors(),
             attached: self.attached,
             frame_rate: self.cadence.frame_rate(),
             begun: self.begun,

@@ -9,3 +9,5 @@ mod outlasting;
 mod refusals;
 mod resumed;
 mod returns;
+mod sound;
+mod sound_worker;

@@ -21,6 +21,8 @@ pub(super) fn source_status(facts: &Facts, report: &Report) -> SourceStatus {
         audio_codec: audio.map(|_| "AAC".to_owned()),
         sample_rate: audio.map_or(0, |audio| audio.sample_rate),
         channels: audio.map_or(0, |audio| audio.channels),
+        sound_converted: facts.sound_converted,
+        sound_decode_errors: facts.sound_decode_errors,
         bit_rate: facts.source_bit_rate,
         key_frame_interval_millis: u64::try_from(facts.key_frame_interval.as_millis()).unwrap_or(u64::MAX),
         decode_errors: report.decode_errors,

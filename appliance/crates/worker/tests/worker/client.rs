@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::{Cadence, FrameRate, Latency, Rung, Size, ladder::RungRate};
-use worker_protocol::{FrameDecoder, FromWorker, Job, Report, RungJob, ToWorker, VERSION, encode};
+use worker_protocol::{
+    FrameDecoder, FromWorker, Job, Report, RungJob, SoundReport, ToWorker, VERSION, encode,
+};
 
 /// Longest silence of a worker that is still taken to live.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +40,9 @@ pub(crate) struct Outcome {
     pub(crate) hello: Option<(u16, String)>,
     pub(crate) rungs: Vec<RungOutput>,
     pub(crate) reports: Vec<Report>,
+    /// Whether the sound's encoder opened, and its frames with their positions.
+    pub(crate) sound: Option<Vec<(i64, Bytes)>>,
+    pub(crate) sound_reports: Vec<SoundReport>,
     pub(crate) warnings: Vec<String>,
     pub(crate) finished: bool,
     pub(crate) failed: Option<String>,
@@ -60,10 +65,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(program: &Path) -> Self {
+        Self::start_as(program, "run")
+    }
+
+    pub(crate) fn start_as(program: &Path, command: &str) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let child = Command::new(program)
-            .arg("run")
+            .arg(command)
             .env_clear()
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
@@ -155,6 +164,13 @@ impl Outcome {
             }
             FromWorker::Report(report) => self.reports.push(report),
             FromWorker::Warning { text } => self.warnings.push(text),
+            FromWorker::SoundOpened => {
+                assert!(self.sound.replace(Vec::new()).is_none(), "opened twice");
+            }
+            FromWorker::ConvertedSound { position } => {
+                self.sound.as_mut().expect("sound comes behind its opening").push((position, payload));
+            }
+            FromWorker::SoundReport(report) => self.sound_reports.push(report),
             FromWorker::Finished => self.finished = true,
             FromWorker::Failed { reason } => self.failed = Some(reason),
         }

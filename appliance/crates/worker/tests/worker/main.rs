@@ -14,6 +14,7 @@ mod latency;
 mod output;
 mod probe;
 mod slate;
+mod sound;
 mod sources;
 mod takeover;
 

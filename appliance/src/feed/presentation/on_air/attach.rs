@@ -7,22 +7,22 @@ use media::{Arrival, FrameRate, MediaTime, TimelineConfig, Timescale, Track};
 use worker_protocol::ToWorker;
 
 use super::OnAir;
+use crate::clock::Now;
 use crate::feed::presentation::Action;
 use crate::feed::presentation::probing::{Held, Ready};
-use crate::feed::presentation::watch::Finding;
 use crate::feed::source::Input;
 
 impl OnAir {
     /// Another source takes its place in the programme, at the latency that there was: what it sent just now is what is
     /// shown next. What it sent before, back to the last key frame, is there for the decoder.
-    pub(in super::super) fn attach(&mut self, ready: Ready) -> Vec<Action> {
+    pub(in super::super) fn attach(&mut self, now: Now, ready: Ready) -> Vec<Action> {
         let Ready { source, zero, held } = ready;
         let mut actions = Vec::new();
-        let fits = self.sound_fits_of(&source);
+        let heard = self.is_heard(&source);
         let arrivals = held.iter().filter_map(|Held { at, input }| {
             let (track, stamp) = match input {
                 Input::Video { stamp, .. } if self.video.is_some() => (Track::Video, *stamp),
-                Input::Audio { stamp, .. } if self.audio.is_some() && fits => (Track::Audio, *stamp),
+                Input::Audio { stamp, .. } if self.audio.is_some() && heard => (Track::Audio, *stamp),
                 _ => return None,
             };
             Some(Arrival { at: self.elapsed(*at), track, stamp })
@@ -48,10 +48,7 @@ impl OnAir {
         for finding in self.watch.source(zero.instant, &source, None) {
             self.heed(finding, &mut actions);
         }
-        if let Some(text) = self.silent_because(&source) {
-            self.heed(Finding::Warn { rule: "audio_format", text }, &mut actions);
-        }
-        self.sound_fits = fits;
+        self.choose_sound(now, &source, &mut actions);
         self.source = source;
         for Held { at, input } in held {
             actions.extend(self.input(at, input));
@@ -60,27 +57,11 @@ impl OnAir {
     }
 
     /// The source has gone. The programme goes on without.
-    pub(in super::super) fn detach(&mut self) {
+    pub(in super::super) fn detach(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
         self.attached = false;
-    }
-
-    /// The sound of a track is what its init segment says: another sample rate or layout cannot stand in it.
-    fn sound_fits_of(&self, source: &Source) -> bool {
-        match (&self.audio, &source.audio) {
-            (Some(sound), Some(params)) => sound.params.configuration == params.configuration,
-            _ => true,
-        }
-    }
-
-    fn silent_because(&self, source: &Source) -> Option<String> {
-        let (sound, params) = (self.audio.as_ref()?, source.audio.as_ref()?);
-        (!self.sound_fits_of(source)).then(|| {
-            format!(
-                "the encoder came back with sound of {} Hz and {} channels where the programme has {} Hz and {}; \
-                 there is silence until the next programme",
-                params.sample_rate, params.channels, sound.params.sample_rate, sound.params.channels
-            )
-        })
+        self.end_conversion(now, &mut actions);
+        actions
     }
 }
 

@@ -25,6 +25,7 @@ impl OnAir {
 
     pub(super) fn begin_to_finish(&mut self, actions: &mut Vec<Action>) {
         self.finishing = true;
+        self.finish_conversion(actions);
         match self.replace_at.take() {
             None => self.put_out_what_is_left(actions),
             Some(_) if self.begun && self.gap.is_none() => self.finish_with_another(actions),
@@ -80,6 +81,7 @@ impl OnAir {
             return self.close_as_it_is(actions);
         }
         self.finishing = true;
+        self.release_behind(actions);
         let mut last = Vec::new();
         let mut sound_ends_at = None;
         if let Some(video) = &mut self.video

@@ -87,6 +87,16 @@ impl Sound {
         self.release()
     }
 
+    /// Where the next frame stands.
+    pub(super) fn free_from(&self) -> MediaTime {
+        self.line.time_of(self.line.next_index())
+    }
+
+    /// Another source's frames come.
+    pub(super) fn find_place_anew(&mut self) {
+        self.line.find_place_anew();
+    }
+
     /// Puts silence up to `time`.
     pub(super) fn fill_to(&mut self, time: MediaTime) -> Result<Vec<Packaged>, String> {
         let mut out = Vec::new();

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::ladder::RungRate;
-use media::{Cadence, FramePicker, MediaTime, SegmentNumber, SourceStamp, Timescale, VideoCodec};
+use media::{
+    AudioParams, Cadence, FramePicker, MediaTime, SegmentNumber, SourceStamp, Timescale, VideoCodec,
+};
 use worker_protocol::{FromWorker, Job, Report, ToWorker};
 
 use super::log::Log;
+use super::sound_worker::{SoundWays, SoundWorker};
 use crate::clock::Now;
 use crate::config;
 use crate::feed::presentation::{Action, Continuation, Presentation, Role, SourceId};
@@ -140,6 +143,9 @@ impl Worker {
                 self.says.push_back((FromWorker::Finished, Bytes::new()));
             }
             ToWorker::Hello { .. } | ToWorker::Start(_) | ToWorker::VideoConfiguration { .. } => {}
+            ToWorker::StartSound(_) | ToWorker::SoundConfiguration | ToWorker::Sound { .. } => {
+                panic!("{message:?} for a worker for pictures")
+            }
         }
     }
 
@@ -201,8 +207,12 @@ pub(super) struct Driver {
     pub(super) first_frames: Vec<u64>,
     /// The publisher that sends.
     pub(super) source: SourceId,
+    /// How workers for sound behave from now on, and how many were started.
+    pub(super) sound_ways: SoundWays,
+    pub(super) sound_workers: usize,
     ways: Ways,
     worker: Option<Worker>,
+    sound_worker: Option<SoundWorker>,
     origin: Instant,
     now_micros: u64,
     next_tick_millis: u64,
@@ -210,6 +220,8 @@ pub(super) struct Driver {
     source_micros: u64,
     next_picture: u64,
     next_audio: u64,
+    /// How long a frame of the source's sound is.
+    audio_micros: u64,
     pictures: u64,
     /// How many pictures there are from one key frame to the next.
     pub(super) pictures_per_key: u64,
@@ -278,14 +290,18 @@ impl Driver {
             workers: 0,
             first_frames: Vec::new(),
             source: SOURCE,
+            sound_ways: SoundWays::Works { latency_millis: 60 },
+            sound_workers: 0,
             ways,
             worker: None,
+            sound_worker: None,
             origin: origin(),
             now_micros: 0,
             next_tick_millis: 0,
             source_micros: 5_000_000,
             next_picture: 5_000_000,
             next_audio: 5_000_000,
+            audio_micros: AUDIO_MICROS,
             pictures: 0,
             pictures_per_key: PICTURES_PER_KEY,
             last_shown: MediaTime::ZERO,
@@ -302,7 +318,7 @@ impl Driver {
     }
 
     /// Whether the state machine lives: every action is noted, and the worker is heard out.
-    fn act(&mut self, actions: Vec<Action>) {
+    pub(super) fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             self.log.note(&action);
             match action {
@@ -330,10 +346,22 @@ impl Driver {
                         worker.hear(&message);
                     }
                 }
+                Action::StartSound(job, track) => {
+                    self.sound_workers += 1;
+                    self.sound_worker = Some(SoundWorker::new(self.sound_ways, &job, track));
+                }
+                Action::ToSound(message, payload) => {
+                    let now = self.now_micros;
+                    if let Some(worker) = &mut self.sound_worker {
+                        worker.hear(now, &message, &payload);
+                    }
+                }
+                Action::StopSound => self.sound_worker = None,
                 Action::Begin(opening) => self.log.opening = Some(opening),
                 _ => {}
             }
         }
+        self.hear_sound_worker();
         // What the worker says comes behind all that was asked for.
         while let Some((message, payload)) = self.worker.as_mut().and_then(|worker| worker.says.pop_front()) {
             let last_word = matches!(message, FromWorker::Finished);
@@ -343,6 +371,30 @@ impl Driver {
                 self.kill_worker(&Death::Finished);
             }
         }
+    }
+
+    /// What the worker for sound has said by now.
+    fn hear_sound_worker(&mut self) {
+        while let Some(said) = self.sound_worker.as_mut().and_then(|worker| worker.said_by(self.now_micros)) {
+            match said {
+                Ok((message, payload)) => self.say_of_sound(message, payload),
+                Err(death) => self.kill_sound_worker(&death),
+            }
+        }
+    }
+
+    pub(super) fn say_of_sound(&mut self, message: FromWorker, payload: Bytes) {
+        if self.log.closed {
+            return;
+        }
+        let actions = self.presentation.sound_worker(self.now(), message, payload);
+        self.act(actions);
+    }
+
+    pub(super) fn kill_sound_worker(&mut self, death: &Death) {
+        self.sound_worker = None;
+        let actions = self.presentation.sound_worker_ended(self.now(), death);
+        self.act(actions);
     }
 
     pub(super) fn input(&mut self, input: Input) {
@@ -364,7 +416,7 @@ impl Driver {
             });
         }
         if tracks.audio {
-            self.input(Input::AudioConfiguration(Bytes::from_static(AAC_48K_STEREO)));
+            self.configure_sound(AAC_48K_STEREO);
         }
     }
 
@@ -377,6 +429,7 @@ impl Driver {
         while self.next_tick_millis * 1000 <= micros {
             self.now_micros = self.now_micros.max(self.next_tick_millis * 1000);
             self.next_tick_millis += TICK_MILLIS;
+            self.hear_sound_worker();
             let actions = self.presentation.tick(self.now());
             self.act(actions);
             if self.presentation.is_filling() {
@@ -421,7 +474,7 @@ impl Driver {
                     self.picture(stamp, self.pictures.is_multiple_of(self.pictures_per_key));
                 }
             } else {
-                self.next_audio += AUDIO_MICROS;
+                self.next_audio += self.audio_micros;
                 if tracks.audio {
                     self.audio(stamp);
                 }
@@ -453,6 +506,10 @@ impl Driver {
 
     /// Another record of the sound.
     pub(super) fn configure_sound(&mut self, record: &'static [u8]) {
+        if let Ok(params) = AudioParams::parse(Bytes::from_static(record)) {
+            let samples = u64::from(params.samples_per_frame);
+            self.audio_micros = samples * 1_000_000 / u64::from(params.sample_rate);
+        }
         self.input(Input::AudioConfiguration(Bytes::from_static(record)));
     }
 
@@ -505,6 +562,7 @@ impl Driver {
     /// The daemon dies with its workers, and another one goes on after so long. Its publishers are gone.
     pub(super) fn kill_daemon(&mut self, feed: &config::Feed, away_millis: u64) {
         self.worker = None;
+        self.sound_worker = None;
         self.now_micros += away_millis * 1000;
         self.next_tick_millis = self.now_micros.div_ceil(1000).next_multiple_of(TICK_MILLIS);
         let note = self.log.note.clone().expect("a note of how to go on");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use media::{Cadence, MediaTime, SegmentNumber, Timescale};
 use packager::segmenter::Packaged;
 use packager::track::TrackMedia;
@@ -18,6 +19,8 @@ struct Track {
     open: Option<(SegmentNumber, MediaTime)>,
     /// Where the next chunk has to begin.
     next: Option<MediaTime>,
+    /// What was kept, dropped segments included.
+    samples: Vec<Bytes>,
 }
 
 /// What was asked for. Every action is checked as it comes.
@@ -68,7 +71,11 @@ impl Log {
             Action::Note(note) => self.note = note.as_deref().cloned(),
             Action::Close => self.closed = true,
             Action::CatchUp => self.caught_up += 1,
-            Action::StartWorker(_) | Action::ToWorker(..) => {}
+            Action::StartWorker(_)
+            | Action::ToWorker(..)
+            | Action::StartSound(..)
+            | Action::ToSound(..)
+            | Action::StopSound => {}
         }
     }
 
@@ -100,6 +107,8 @@ impl Log {
                 let due = state.next.unwrap_or(MediaTime::ZERO);
                 assert_eq!(chunk.start, due, "track {track}, segment {segment}: tfdt");
                 state.next = Some(chunk.start.plus(chunk.duration));
+                // Behind the header of its boxes, each sample is a part.
+                state.samples.extend(chunk.parts.iter().skip(1).cloned());
                 let number = state.whole.len() + 1;
                 assert_eq!(segment.0, u64::try_from(number).unwrap(), "track {track}: segment numbers");
                 state.open.get_or_insert((*segment, chunk.start));
@@ -137,6 +146,11 @@ impl Log {
     /// Where a track's chunks end, in milliseconds.
     pub(super) fn chunks_end_millis(&self, track: usize) -> i64 {
         self.tracks[track].next.map_or(0, |next| next.ticks_at(Timescale::MILLIS))
+    }
+
+    /// The samples of the sound, in order; without the daemon having died, number `n` is heard at `n` frames.
+    pub(super) fn sound(&self) -> &[Bytes] {
+        self.tracks.last().map_or(&[], |track| &track.samples)
     }
 
     /// Every segment stands where the cadence has it, on every track.

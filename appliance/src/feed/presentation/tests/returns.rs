@@ -75,23 +75,6 @@ fn the_last_picture_is_held_for_a_second_before_the_slate() {
 }
 
 #[test]
-fn sound_of_another_format_is_silence_and_a_warning() {
-    let mut driver = patient();
-    driver.configure(BOTH);
-    driver.play(BOTH, 6_000);
-    driver.leave();
-    driver.wait(1_000);
-    driver.join(1, Role::Primary);
-    driver.configure(super::driver::VIDEO);
-    driver.configure_sound(&[0x12, 0x10]);
-    driver.play(BOTH, 8_000);
-    assert_eq!(driver.log.warnings, ["audio_format"]);
-    assert!(driver.log.dismissed.is_empty());
-    driver.log.check_aligned();
-    assert!(driver.log.listed() >= 6);
-}
-
-#[test]
 fn a_backup_takes_over_within_a_second_and_gives_back_by_policy() {
     for (policy, back) in [(BackupReturn::AtOnce, 0), (BackupReturn::WhenBackupEnds, 1)] {
         let mut feed = feed();
