@@ -21,6 +21,7 @@ mod ladder_output;
 mod low_latency;
 mod metrics_and_api;
 mod operator_end;
+mod other_sound;
 mod output;
 mod picture_formats;
 mod publish_codecs;
