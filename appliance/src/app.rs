@@ -29,6 +29,8 @@ use crate::{clock, config, telemetry};
 
 /// How long the archive may take to write what waits, when the daemon stops.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two tries to write the state files.
+const STATE_FILES_AGAIN: Duration = Duration::from_secs(2);
 /// How long a stop may take before it is said to hang.
 const STOP_WARNING: Duration = Duration::from_secs(15);
 
@@ -58,14 +60,9 @@ pub enum AppError {
     /// An address of viewers.
     #[error("cannot serve")]
     Http(#[source] serve::ServeError),
-    /// The state file.
-    #[error("cannot write the state file in {}", state_dir.display())]
-    RuntimeFile {
-        /// The state folder.
-        state_dir: PathBuf,
-        /// Why.
-        source: RuntimeFileError,
-    },
+    /// The token of what operators may change.
+    #[error("cannot draw a token")]
+    Token(#[source] RuntimeFileError),
     /// The thread that media passes through.
     #[error("cannot start the thread for media")]
     MediaThread(#[source] std::io::Error),
@@ -130,6 +127,32 @@ struct Daemon {
     stopping: watch::Sender<bool>,
     ingest: JoinHandle<()>,
     http: JoinHandle<()>,
+    /// What still tries to write them.
+    state_files: Option<JoinHandle<()>>,
+}
+
+/// What commands find the daemon by.
+struct StateFiles {
+    token: AdminToken,
+    runtime: RuntimeFile,
+    state_dir: PathBuf,
+}
+
+impl StateFiles {
+    fn write(&self) -> Result<(), RuntimeFileError> {
+        self.token.write(&self.state_dir)?;
+        self.runtime.write(&self.state_dir)
+    }
+
+    async fn write_later(self) {
+        loop {
+            tokio::time::sleep(STATE_FILES_AGAIN).await;
+            if self.write().is_ok() {
+                info!("the state files are written");
+                return;
+            }
+        }
+    }
 }
 
 impl Daemon {
@@ -158,8 +181,7 @@ impl Daemon {
         let publishers = ingest::Listeners::bind(&config.ingest).await.map_err(AppError::Ingest)?;
         let viewers = serve::bind(&config.http.listen, https).await.map_err(AppError::Http)?;
 
-        let runtime_file = |source| AppError::RuntimeFile { state_dir: config.state_dir.clone(), source };
-        let token = AdminToken::draw().map_err(runtime_file)?;
+        let token = AdminToken::draw().map_err(AppError::Token)?;
         let runtime = RuntimeFile {
             pid: std::process::id(),
             started_unix_millis: clock::unix_millis(),
@@ -226,9 +248,17 @@ impl Daemon {
         let http =
             tokio::spawn(serve::run(viewers, serve::router(state), limits, serve_metrics, http_stopping));
 
-        token.write(&config.state_dir).map_err(runtime_file)?;
-        runtime.write(&config.state_dir).map_err(runtime_file)?;
-        info!(pid = runtime.pid, feeds = config.feeds.len(), "rungd is ready");
+        let files = StateFiles { token, runtime, state_dir: config.state_dir.clone() };
+        let pid = files.runtime.pid;
+        // On a disk that is full or read-only live comes back all the same; only "rungd status" and "end" wait for it.
+        let state_files = match files.write() {
+            Ok(()) => None,
+            Err(fault) => {
+                warn!(error = %chain(&fault), "the state files cannot be written; they are tried again");
+                Some(tokio::spawn(files.write_later()))
+            }
+        };
+        info!(pid, feeds = config.feeds.len(), "rungd is ready");
         Ok(Self {
             config,
             config_path,
@@ -242,6 +272,7 @@ impl Daemon {
             stopping,
             ingest,
             http,
+            state_files,
         })
     }
 
@@ -296,6 +327,9 @@ impl Daemon {
         if tokio::time::timeout(STOP_WARNING, &mut orderly).await.is_err() {
             warn!(after = ?STOP_WARNING, "stopping takes long; waiting for what is left to be written");
             orderly.await;
+        }
+        if let Some(writing) = &self.state_files {
+            writing.abort();
         }
         let removed =
             [AdminToken::remove(&self.config.state_dir), RuntimeFile::remove(&self.config.state_dir)];

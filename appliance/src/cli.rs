@@ -149,7 +149,7 @@ pub fn print_chain(error: &dyn Error) {
 }
 
 fn serve(path: PathBuf) -> Result<(), CliError> {
-    let config = Config::load(&path)?;
+    let config = Config::load_to_serve(&path)?;
     telemetry::init_logging(&config.log)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;

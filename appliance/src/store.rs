@@ -25,6 +25,7 @@ mod listing;
 mod live;
 mod metrics;
 pub mod name;
+mod opening;
 mod presentation;
 mod replay;
 mod segment;
@@ -32,10 +33,9 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,19 +57,13 @@ pub use self::segment::{Complete, Discarded, Segment, SegmentChunk, SegmentReade
 pub use self::view::{Absent, OpenSegment, PresentationView, Progress};
 
 use self::archive::backend::ArchiveBackend;
-use self::archive::local::LocalDisk;
-use self::archive::{Archive, Job, Kept, Key, Retention};
+use self::archive::{Job, Kept, Key};
 use self::catalogue::{Catalogue, KindRecord, PresentationRecord, TrackRecord};
-use self::listing::Listing;
 use self::metrics::Metrics;
+use self::opening::{FoundArchive, Open, Place};
 use self::replay::Replays;
 use self::view::Keeping;
 use crate::{clock, config};
-
-/// The catalogue's file in the state folder.
-const CATALOGUE: &str = "catalogue.sqlite";
-/// The archive's folder in the state folder.
-const ARCHIVE: &str = "archive";
 
 /// How much of a window is kept in memory where nobody said: what viewers near the live edge read, and what bridges a
 /// disk in trouble.
@@ -86,10 +80,10 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// An archive whose catalogue is missing cannot be put aside.
-    #[error("archive {} has no catalogue and cannot be put aside", path.display())]
+    /// An archive whose catalogue is missing or damaged cannot be put aside, or the catalogue cannot.
+    #[error("{} cannot be put aside", path.display())]
     PutAside {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -228,14 +222,22 @@ struct Shared {
     suspended: Mutex<BTreeSet<FeedName>>,
     /// Every id that was ever begun and is not forgotten, so that nobody has to wait for a disk to know.
     taken: Mutex<BTreeSet<Key>>,
-    archive: Option<(Archive, Listing)>,
-    replays: Option<Arc<Replays>>,
+    /// Set once it can be used.
+    archive: OnceLock<Open>,
+    /// Why an archive that is to be there cannot be used yet.
+    trouble: Mutex<Option<String>>,
     metrics: Metrics,
+}
+
+impl Shared {
+    fn replays(&self) -> Option<Arc<Replays>> {
+        self.archive.get().map(|open| open.replays.clone())
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some((archive, listing)) = &self.archive {
+        if let Some(Open { archive, listing, .. }) = self.archive.get() {
             archive.stop_soon();
             listing.stop();
         }
@@ -249,30 +251,28 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `state_dir`, puts in order what an earlier run left, and starts the archive's thread.
+    /// Opens the store in `state_dir`, puts in order what an earlier run left, and starts the archive's thread. An archive
+    /// whose disk is full, read-only or broken is not waited for: it is degraded, and opened as soon as it can be.
     ///
     /// # Errors
     ///
-    /// Where the folder or the catalogue cannot be used. Without an archive only where metrics clash.
+    /// Where another daemon uses it, or a newer release has; without an archive only where metrics clash.
     pub fn open(
         archive: &config::Archive,
         state_dir: &Path,
         registry: &Registry,
     ) -> Result<Self, StoreError> {
+        let store = Self::assemble(Metrics::register(registry)?);
         if !archive.enabled {
-            return Ok(Self::assemble(None, Metrics::register(registry)?));
+            return Ok(store);
         }
-        let folder = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Folder { path, source }
-        };
-        fs::create_dir_all(state_dir).map_err(folder(state_dir))?;
-        let (root, catalogue) = (state_dir.join(ARCHIVE), state_dir.join(CATALOGUE));
-        if root.exists() && !catalogue.exists() {
-            put_aside(&root)?;
+        let place = Place { archive: archive.clone(), state_dir: state_dir.to_owned() };
+        match place.open(&store.shared.metrics) {
+            Ok(found) => store.adopt(found),
+            Err(error) if opening::is_lasting(&error) => return Err(error),
+            Err(error) => opening::open_later(&store.shared, place, &error)?,
         }
-        let disk = LocalDisk::open(&root).map_err(folder(&root))?;
-        Self::with_backend(archive, Arc::new(disk), &catalogue, registry)
+        Ok(store)
     }
 
     /// As [`Self::open`], with objects kept by `backend` and the catalogue at a path.
@@ -286,36 +286,38 @@ impl Store {
         catalogue: &Path,
         registry: &Registry,
     ) -> Result<Self, StoreError> {
-        let lock = lock(catalogue)?;
-        let writing = Mutex::new(Catalogue::open(catalogue)?);
-        let recovered = archive::recover(backend.as_ref(), &writing)?;
-        let replays = Replays::open(catalogue, backend.clone())?;
-        let retention = Retention { max_age: archive.max_age, max_bytes: archive.max_bytes };
-        let metrics = Metrics::register(registry)?;
-        let listing = Listing::start().map_err(|source| StoreError::Thread { source })?;
-        let archive =
-            Archive::start(backend, writing, lock, (retention, recovered.unchecked), metrics.clone())?;
-        let store = Self::assemble(Some(((archive, listing), replays)), metrics);
-        store.take_up(&recovered.interrupted)?;
+        let store = Self::assemble(Metrics::register(registry)?);
+        let lock = opening::lock(catalogue)?;
+        let writing = Catalogue::open(catalogue)?;
+        let metrics = &store.shared.metrics;
+        store.adopt(opening::open(archive, backend, (catalogue, writing, lock), metrics)?);
         Ok(store)
     }
 
-    fn assemble(archive: Option<((Archive, Listing), Replays)>, metrics: Metrics) -> Self {
-        let (archive, replays) = archive.unzip();
+    fn assemble(metrics: Metrics) -> Self {
         let shared = Shared {
             current: Mutex::default(),
             interrupted: Mutex::default(),
             suspended: Mutex::default(),
             taken: Mutex::default(),
-            archive,
-            replays: replays.map(Arc::new),
+            archive: OnceLock::new(),
+            trouble: Mutex::default(),
             metrics,
         };
         Self { shared: Arc::new(shared) }
     }
 
+    /// At the start: what was on air goes on.
+    fn adopt(&self, found: FoundArchive) {
+        let FoundArchive { open, ids, interrupted } = found;
+        unpoisoned(&self.shared.taken).extend(ids);
+        let open = self.shared.archive.get_or_init(|| open);
+        self.take_up(open, &interrupted);
+    }
+
     fn keeping(&self) -> Keeping {
-        Keeping { metrics: self.shared.metrics.clone(), archive: self.shared.archive.clone() }
+        let archive = self.shared.archive.get().map(|open| (open.archive.clone(), open.listing.clone()));
+        Keeping { metrics: self.shared.metrics.clone(), archive }
     }
 
     fn current(&self) -> MutexGuard<'_, BTreeMap<FeedName, Arc<PresentationView>>> {
@@ -343,20 +345,24 @@ impl Store {
             return Err(StoreError::Taken { feed, id });
         }
         let inits: Vec<Bytes> = new.tracks.iter().map(|track| track.init.clone()).collect();
+        // One look, since an archive may be opened at any moment.
+        let keeping = self.keeping();
+        // What was to be on disk cannot all be in memory.
+        let in_trouble = keeping.archive.is_none() && unpoisoned(&self.shared.trouble).is_some();
+        let window = if in_trouble { new.window.min(new.memory) } else { new.window };
         let record = PresentationRecord {
             feed: feed.clone(),
             id,
             title: new.title,
             availability_start_unix_millis: new.availability_start_unix_millis,
             cadence: new.cadence,
-            window: new.window,
+            window,
             memory: new.memory,
             target_latency: new.target_latency,
             tracks: new.tracks.into_iter().map(TrackRecord::from).collect(),
         };
-        let view =
-            PresentationView::new(record.clone(), names, inits.clone(), self.keeping(), now_unix_millis);
-        if let Some((archive, _)) = &self.shared.archive {
+        let view = PresentationView::new(record.clone(), names, inits.clone(), keeping, now_unix_millis);
+        if let Some(archive) = view.archive() {
             let key = view.key();
             archive.open_lane(&key, record.tracks.len(), None, kept(&view));
             archive.submit(&key, Job::Begin { record, inits, resume: new.resume });
@@ -388,7 +394,7 @@ impl Store {
             Ok(feed) => feed,
             Err(_) => return Ok(Vec::new()),
         };
-        let archived = match self.shared.replays.clone() {
+        let archived = match self.shared.replays() {
             Some(replays) => {
                 let feed = feed.clone();
                 task::spawn_blocking(move || replays.list(feed.as_ref())).await??
@@ -418,7 +424,23 @@ impl Store {
     /// How the archive is doing; none where there is none.
     #[must_use]
     pub fn archive_health(&self) -> Option<ArchiveHealth> {
-        self.shared.archive.as_ref().map(|(archive, _)| archive.health())
+        let trouble = || unpoisoned(&self.shared.trouble).clone();
+        let Some(open) = self.shared.archive.get() else {
+            return trouble()
+                .map(|trouble| ArchiveHealth { degraded: Some(trouble), ..ArchiveHealth::default() });
+        };
+        let mut health = open.archive.health();
+        if health.degraded.is_none() {
+            let without =
+                self.current().values().find(|view| view.is_live() && view.archive().is_none()).cloned();
+            health.degraded = without.map(|view| {
+                format!(
+                    "archive: what {} has on air is not kept: it began before the archive could be used",
+                    view.feed()
+                )
+            });
+        }
+        Some(health)
     }
 
     /// A presentation in the archive.
@@ -427,7 +449,7 @@ impl Store {
     ///
     /// Where the catalogue cannot be read.
     pub async fn replay(&self, feed: &FeedName, id: &PresentationId) -> Result<Option<Replay>, StoreError> {
-        let Some(replays) = self.shared.replays.clone() else { return Ok(None) };
+        let Some(replays) = self.shared.replays() else { return Ok(None) };
         let (feed, id) = (feed.clone(), id.clone());
         Ok(task::spawn_blocking(move || replays.find(&feed, &id)).await??)
     }
@@ -451,7 +473,7 @@ impl Store {
         media_base: &str,
         newest: bool,
     ) -> Result<Option<Window>, StoreError> {
-        let Some(replays) = self.shared.replays.clone() else { return Ok(None) };
+        let Some(replays) = self.shared.replays() else { return Ok(None) };
         let (replay, media_base) = (replay.clone(), media_base.to_owned());
         Ok(Some(task::spawn_blocking(move || replays.window(&replay, &media_base, newest)).await??))
     }
@@ -487,7 +509,7 @@ impl Store {
         track: &TrackName,
         number: Option<SegmentNumber>,
     ) -> Result<Option<(Media, bool)>, StoreError> {
-        let Some(replays) = self.shared.replays.clone() else { return Ok(None) };
+        let Some(replays) = self.shared.replays() else { return Ok(None) };
         let (feed, id, track) = (feed.clone(), id.clone(), track.clone());
         task::spawn_blocking(move || {
             let Some(replay) = replays.find(&feed, &id)? else { return Ok(None) };
@@ -513,7 +535,7 @@ impl Store {
                 self.shared.end(&view, now_unix_millis);
             }
         }
-        if let Some((archive, _)) = self.shared.archive.clone() {
+        if let Some(archive) = self.shared.archive.get().map(|open| open.archive.clone()) {
             let deadline = clock::now() + timeout;
             if let Err(error) = task::spawn_blocking(move || archive.stop(deadline)).await {
                 warn!(%error, "archive was not waited for");
@@ -526,7 +548,7 @@ impl Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let archive = self.shared.archive.is_some();
+        let archive = self.shared.archive.get().is_some();
         f.debug_struct("Store").field("archive", &archive).finish_non_exhaustive()
     }
 }
@@ -536,7 +558,7 @@ impl Shared {
         if !view.close(ended_unix_millis) {
             return;
         }
-        if let Some((archive, _)) = &self.archive {
+        if let Some(archive) = view.archive() {
             let settled = view.clone();
             let settled = Box::new(move || settled.settle());
             archive.submit(&view.key(), Job::End { ended_unix_millis, settled });
@@ -587,24 +609,6 @@ impl From<NewTrack> for TrackRecord {
 #[must_use]
 pub fn presentation_id(availability_start_unix_millis: u64) -> String {
     rfc3339(availability_start_unix_millis).replace(['-', ':'], "")
-}
-
-/// Keeps a second daemon away: what the one has written and not noted yet, the other would take for remains.
-fn lock(catalogue: &Path) -> Result<File, StoreError> {
-    let path = catalogue.with_extension("lock");
-    let locked = File::create(&path).and_then(|file| file.try_lock().map(|()| file).map_err(io::Error::from));
-    locked.map_err(|source| StoreError::Locked { path, source })
-}
-
-/// An archive whose catalogue is gone is not this store's to delete: it is moved out of the way, and said so.
-fn put_aside(root: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::PutAside { path: root.to_owned(), source };
-    if fs::read_dir(root).map_err(failed)?.next().is_none() {
-        return Ok(());
-    }
-    let aside = root.with_added_extension(format!("lost-{}", clock::unix_millis()));
-    warn!(from = %root.display(), to = %aside.display(), "archive has no catalogue: moving it out of the way");
-    fs::rename(root, &aside).map_err(failed)
 }
 
 #[cfg(test)]

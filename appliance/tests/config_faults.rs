@@ -496,6 +496,12 @@ fn an_archive_folder_that_cannot_be_written_is_a_fault_unless_it_is_not_wanted()
     }
     assert_eq!(faults("new/and/deep", true), []);
     assert!(!here.join("new").exists(), "checking makes nothing");
+    // A daemon comes on air all the same: its disk may have turned read-only under a sound configuration.
+    std::fs::remove_dir_all(here.join("conf.d")).unwrap();
+    write(&folder, "rungd.toml", "state_dir = \"plain/a\"\nworker.program = \"rungd-worker\"\n");
+    let config = Config::load_to_serve(&here.join("rungd.toml")).unwrap();
+    let [warning] = config.warnings.as_slice() else { panic!("{:#?}", config.warnings) };
+    assert!(warning.rule.starts_with("cannot hold the archive: "), "{warning:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::fault::ConfigFaults;
+use super::file::ArchiveFolder;
 use super::{Config, Feed};
 
 /// What differs between the running configuration and a new one, and when it comes into force.
@@ -113,7 +114,7 @@ impl FeedChange {
 /// # Errors
 /// All that is wrong, at once; then `running` is to stay in force untouched.
 pub fn reload(path: &Path, running: &Config) -> Result<(Config, ConfigChange), ConfigFaults> {
-    let config = Config::load_over(path, Some(running))?;
+    let config = Config::load_over(path, &ArchiveFolder::InUseBy(running))?;
     let change = ConfigChange::between(running, &config);
     Ok((config, change))
 }

@@ -42,22 +42,39 @@ const WORKER_PROGRAM: &str = "rungd-worker";
 /// Any of the execute bits.
 const EXECUTABLE: u32 = 0o111;
 
+/// What is asked of the archive's folder.
+pub(super) enum ArchiveFolder<'a> {
+    MustBeWritable,
+    /// It is warned of where it is not.
+    ShouldBeWritable,
+    /// That of this one is in use already, and is not tried.
+    InUseBy(&'a Config),
+}
+
 impl Config {
     /// Reads and checks the configuration at `path` with its `conf.d`, and the files it points to. Blocks on the disk.
     ///
     /// # Errors
     /// All that is wrong, at once.
     pub fn load(path: &Path) -> Result<Self, ConfigFaults> {
-        Self::load_over(path, None)
+        Self::load_over(path, &ArchiveFolder::MustBeWritable)
     }
 
-    /// As [`Self::load`], to take the place of `running`, whose archive is in use.
-    pub(super) fn load_over(path: &Path, running: Option<&Self>) -> Result<Self, ConfigFaults> {
+    /// As [`Self::load`], for a daemon that is to come on air: a disk that filled up or turned read-only under a sound
+    /// configuration is warned of, since live goes on without an archive.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_to_serve(path: &Path) -> Result<Self, ConfigFaults> {
+        Self::load_over(path, &ArchiveFolder::ShouldBeWritable)
+    }
+
+    pub(super) fn load_over(path: &Path, folder: &ArchiveFolder<'_>) -> Result<Self, ConfigFaults> {
         let (sources, mut faults) = sources(path);
         if sources.is_empty() {
             return Err(ConfigFaults { faults });
         }
-        let config = read(&sources, running);
+        let config = read(&sources, folder);
         if faults.is_empty() {
             return config;
         }
@@ -152,8 +169,8 @@ fn read_bounded(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
 }
 
-/// The configuration in `sources`, the first of which is the main file. The archive of `running` is not tried.
-fn read(sources: &[Source], running: Option<&Config>) -> Result<Config, ConfigFaults> {
+/// The configuration in `sources`, the first of which is the main file.
+fn read(sources: &[Source], folder: &ArchiveFolder<'_>) -> Result<Config, ConfigFaults> {
     let walk = Walk::new(sources);
     let mut top = walk.top();
     let state_dir = read_state_dir(&mut top);
@@ -168,13 +185,17 @@ fn read(sources: &[Source], running: Option<&Config>) -> Result<Config, ConfigFa
     let worker = worker(top.section("worker"));
     let devices = devices::read(top.section("devices"));
     let archive = archive(top.section("archive"));
-    let in_use = running.is_some_and(|running| running.archive.enabled && running.state_dir == state_dir);
+    let in_use = matches!(folder, ArchiveFolder::InUseBy(running) if running.archive.enabled && running.state_dir == state_dir);
     if archive.enabled
         && !in_use
         && top.sound(&["state_dir"])
         && let Err(rule) = writable(&state_dir).and_then(|()| writable(&state_dir.join(ARCHIVE_FOLDER)))
     {
-        top.fault("state_dir", format!("cannot hold the archive: {rule}"));
+        let rule = format!("cannot hold the archive: {rule}");
+        match folder {
+            ArchiveFolder::ShouldBeWritable => top.warn("state_dir", rule),
+            ArchiveFolder::MustBeWritable | ArchiveFolder::InUseBy(_) => top.fault("state_dir", rule),
+        }
     }
     let ladders = ladders::read_all(&mut top);
     let feeds = feeds::read_all(&mut top, &ladders, archive.enabled);

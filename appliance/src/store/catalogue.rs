@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use media::{SegmentNumber, Timescale};
 use packager::window::WindowSegment;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use self::record::{COLUMNS, Raw, noted, unsigned};
 use super::live::BitRates;
@@ -125,6 +125,16 @@ pub enum CatalogueError {
     },
 }
 
+impl CatalogueError {
+    /// Whether the file is not what it was when it was written: nothing is gained by trying again.
+    pub(super) fn is_damage(&self) -> bool {
+        let (Self::Open { source, .. } | Self::Statement { source, .. }) = self else {
+            return matches!(self, Self::Row { .. } | Self::Name { .. });
+        };
+        matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    }
+}
+
 /// One connection to the catalogue.
 #[derive(Debug)]
 pub(super) struct Catalogue {
@@ -148,6 +158,20 @@ fn index(track: usize) -> i64 {
 }
 
 impl Catalogue {
+    /// Whether there is no database at a path, or one that nothing was ever noted in: a power cut or a hasty copy may
+    /// have left no more of it.
+    pub(super) fn is_blank(path: &Path) -> Result<bool, CatalogueError> {
+        let opening = |source| CatalogueError::Open { path: path.to_owned(), source };
+        if !path.exists() {
+            return Ok(true);
+        }
+        let connection = Connection::open(path).map_err(opening)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(opening)?;
+        let found: i64 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(opening)?;
+        Ok(found == 0)
+    }
+
     /// Opens or creates the database for writing.
     pub(super) fn open(path: &Path) -> Result<Self, CatalogueError> {
         let opening = |source| CatalogueError::Open { path: path.to_owned(), source };

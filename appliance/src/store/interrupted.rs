@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use media::{Cadence, MediaTime, SegmentNumber};
 use packager::window::WindowTrackKind;
-use tracing::info;
+use tracing::{error, info};
 
 use super::catalogue::Listed;
 use super::live::Past;
 use super::name::{FeedName, PresentationId, TrackName};
+use super::opening::Open;
 use super::view::PresentationView;
 use super::{NewTrack, Presentation, Store, StoreError, kept, unpoisoned};
+use crate::telemetry::chain;
 
 /// A presentation that an earlier run left without an end. Its live URL answers as if it went on, with what was kept.
 #[derive(Debug, Clone)]
@@ -107,36 +109,38 @@ impl Store {
         Ok(view)
     }
 
-    /// Puts what an earlier run left back on the live URLs, and remembers which ids are taken.
-    pub(super) fn take_up(&self, left: &[Listed]) -> Result<(), StoreError> {
-        let Some(replays) = self.shared.replays.clone() else { return Ok(()) };
-        let every = replays.list(None)?;
-        let ids = every.into_iter().map(|listed| (listed.record.feed, listed.record.id));
-        unpoisoned(&self.shared.taken).extend(ids);
+    /// Puts what an earlier run left back on the live URLs. What cannot be read is left as it is, for the next start.
+    pub(super) fn take_up(&self, open: &Open, left: &[Listed]) {
         for listed in left {
-            let record = &listed.record;
-            let past = replays.past(listed)?;
-            let resume = replays.resume(listed.row)?;
-            let names = record.tracks.iter().map(|track| TrackName::new(&track.name));
-            let names = names.collect::<Result<Vec<_>, _>>()?;
-            let mut inits = Vec::with_capacity(names.len());
-            for name in &names {
-                let read = replays.read_init(record, name);
-                inits.push(read.map_err(|source| StoreError::Read { source })?);
+            if let Err(error) = self.take_up_one(open, listed) {
+                let record = &listed.record;
+                error!(feed = %record.feed, presentation = %record.id, error = %chain(&error),
+                    "what was on air cannot be gone on with");
             }
-            let interrupted = interrupted(listed, &past, &inits, resume);
-            let keeping = self.keeping();
-            let published = listed.last_end_unix_millis();
-            let view = PresentationView::new(record.clone(), names, inits, keeping, published);
-            view.take_up(past);
-            if let Some((archive, _)) = &self.shared.archive {
-                archive.open_lane(&view.key(), record.tracks.len(), Some(listed.row), kept(&view));
-            }
-            info!(feed = %record.feed, presentation = %record.id, next = %interrupted.next_segment,
-                "presentation was interrupted");
-            unpoisoned(&self.shared.interrupted).insert(record.feed.clone(), interrupted);
-            self.current().insert(record.feed.clone(), view);
         }
+    }
+
+    fn take_up_one(&self, open: &Open, listed: &Listed) -> Result<(), StoreError> {
+        let Open { archive, replays, .. } = open;
+        let record = &listed.record;
+        let past = replays.past(listed)?;
+        let resume = replays.resume(listed.row)?;
+        let names = record.tracks.iter().map(|track| TrackName::new(&track.name));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let mut inits = Vec::with_capacity(names.len());
+        for name in &names {
+            let read = replays.read_init(record, name);
+            inits.push(read.map_err(|source| StoreError::Read { source })?);
+        }
+        let interrupted = interrupted(listed, &past, &inits, resume);
+        let published = listed.last_end_unix_millis();
+        let view = PresentationView::new(record.clone(), names, inits, self.keeping(), published);
+        view.take_up(past);
+        archive.open_lane(&view.key(), record.tracks.len(), Some(listed.row), kept(&view));
+        info!(feed = %record.feed, presentation = %record.id, next = %interrupted.next_segment,
+            "presentation was interrupted");
+        unpoisoned(&self.shared.interrupted).insert(record.feed.clone(), interrupted);
+        self.current().insert(record.feed.clone(), view);
         Ok(())
     }
 }

@@ -51,7 +51,7 @@ impl Presentation {
     /// Replaces what the feed gets to know when it goes on with this presentation after the daemon died. Noted behind
     /// what was completed before; without an archive nothing happens.
     pub fn note_resume(&self, resume: Vec<u8>) {
-        if let Some((archive, _)) = &self.store.shared.archive {
+        if let Some(archive) = self.view.archive() {
             archive.submit(&self.view.key(), Job::Resume(resume));
         }
     }
@@ -59,7 +59,7 @@ impl Presentation {
     /// Leaves it without an end, for the next daemon to find interrupted: what is not whole is dropped, what is whole is
     /// still listed and archived. Without an archive there would be nothing to find, and it ends.
     pub fn suspend(mut self) {
-        if self.store.shared.archive.is_none() {
+        if self.view.archive().is_none() {
             return;
         }
         self.suspended = true;

@@ -116,6 +116,11 @@ impl PresentationView {
         self.progress.send_modify(|progress| progress.version += 1);
     }
 
+    /// Where it is kept; none without an archive, and where there was none when it began.
+    pub(super) fn archive(&self) -> Option<&Archive> {
+        self.keeping.archive.as_ref().map(|(archive, _)| archive)
+    }
+
     fn lock(&self) -> MutexGuard<'_, LiveWindow> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,6 +13,7 @@ mod demo;
 mod devices;
 mod encoder_cut;
 mod frame_rates;
+mod full_disk;
 mod graceful_stop;
 mod hls;
 mod hostile_ingest;

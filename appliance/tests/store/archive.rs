@@ -156,6 +156,67 @@ async fn an_archive_without_its_catalogue_is_put_aside_and_not_deleted() {
     assert_eq!(fs::read(aside[0].join("studio-a").join(ID).join("360p/00000001.m4s")).unwrap(), b"precious");
 }
 
+/// At its head, where SQLite finds it at once, or in a page that a start reads: it is put aside with its archive.
+#[tokio::test]
+async fn a_damaged_catalogue_is_put_aside_with_its_archive() {
+    for (what, damage) in [
+        (
+            "no database",
+            (|_| b"This is no database, but long enough to be one. ".repeat(200)) as fn(Vec<u8>) -> Vec<u8>,
+        ),
+        ("damaged pages", |mut bytes| {
+            bytes[4096..].fill(0xa5);
+            bytes
+        }),
+        ("empty", |_| Vec::new()),
+        // Nothing that was noted is in the file itself as yet.
+        ("without its log", |bytes| bytes),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let (store, _registry) = open(&keep_all(), folder.path());
+            let presentation = begin(&store, "studio-a", ID, Duration::from_secs(60));
+            write(&presentation, 1..=3);
+            presentation.end(1_795_230_910_000);
+            store.shutdown(DEADLINE).await;
+        }
+        let path = folder.path().join("catalogue.sqlite");
+        if what != "without its log" {
+            let database = rusqlite::Connection::open(&path).unwrap();
+            database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        }
+        let before = fs::read(&path).unwrap();
+        let damaged = damage(before);
+        fs::write(&path, &damaged).unwrap();
+        for beside in ["catalogue.sqlite-wal", "catalogue.sqlite-shm"] {
+            let _ = fs::remove_file(folder.path().join(beside));
+        }
+        let (store, _registry) = open(&keep_all(), folder.path());
+        assert_eq!(store.archive_health().unwrap().degraded, None, "{what}");
+        let found = |part: &str| {
+            let paths = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            paths.filter(|path| path.to_string_lossy().contains(part)).collect::<Vec<_>>()
+        };
+        let lost = found("archive.lost-");
+        assert_eq!(lost.len(), 1, "{what}");
+        assert_eq!(
+            fs::read(lost[0].join("studio-a").join(ID).join("360p/00000001.m4s")).unwrap(),
+            segment(0, 1)
+        );
+        let aside = found("catalogue.sqlite.damaged-");
+        assert_eq!(
+            aside.first().map(|path| fs::read(path).unwrap()),
+            ["no database", "damaged pages"].contains(&what).then_some(damaged),
+            "{what}"
+        );
+        let presentation = begin(&store, "studio-a", "20261121T051500.000Z", Duration::from_secs(60));
+        write(&presentation, 1..=3);
+        drop(presentation);
+        store.shutdown(DEADLINE).await;
+        assert_eq!(numbers(&store, "studio-a", "20261121T051500.000Z").await, [1, 2, 3], "{what}");
+    }
+}
+
 #[tokio::test]
 async fn two_presentations_of_a_feed_keep_apart() {
     let folder = tempfile::tempdir().unwrap();

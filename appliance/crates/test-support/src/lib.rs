@@ -7,6 +7,7 @@
 //! - [`relay`]: the line between an encoder and the daemon, which can be cut.
 //! - [`http`]: a viewer's requests; [`mpd`]: what the manifest says; [`boxes`]: what the segments say, read by other
 //!   code than wrote them; [`media_check`]: what ffmpeg makes of them.
+//! - [`small_disk`]: a disk that can be filled.
 //! - [`browser`]: players in headless Chromium.
 //! - [`process`]: children that end with the test, and whose logs are shown where it fails; [`wait`]: conditions with
 //!   deadlines.
@@ -26,6 +27,7 @@ pub mod raw_rtmp;
 pub mod relay;
 pub mod rungd;
 pub mod sims;
+pub mod small_disk;
 pub mod timed;
 pub mod wait;
 
@@ -35,4 +37,5 @@ pub use publisher::{Ffmpeg, Gstreamer};
 pub use relay::Relay;
 pub use rungd::{FeedSetup, Rungd, Setup};
 pub use sims::Simulation;
+pub use small_disk::SmallDisk;
 pub use wait::{Stopwatch, wait_until};

@@ -175,14 +175,23 @@ impl Setup {
         let mut process = Process::start("rungd", &mut command, &folder.path().join("rungd.log"));
         let runtime_file = state.join("rungd.json");
         let pid = u64::from(process.pid());
+        let written = || -> Option<Value> {
+            let written: Value = serde_json::from_slice(&std::fs::read(&runtime_file).ok()?).ok()?;
+            (written["pid"].as_u64() == Some(pid)).then_some(written)
+        };
+        // On a full disk it says so, and is where it always is.
+        let unwritten = |process: &Process| {
+            let [http, rtmp, rtmps] = self.ports?.map(|port| [format!("127.0.0.1:{port}")]);
+            let said = process.log().contains("the state files cannot be written");
+            said.then(|| serde_json::json!({ "http": http, "rtmp": rtmp, "rtmps": rtmps }))
+        };
         let addresses = poll(START_DEADLINE, || {
             assert!(
                 process.is_running(),
                 "rungd ended at its start; configuration:\n{text}\n{}",
                 process.log()
             );
-            let written: Value = serde_json::from_slice(&std::fs::read(&runtime_file).ok()?).ok()?;
-            (written["pid"].as_u64() == Some(pid)).then_some(written)
+            written().or_else(|| unwritten(&process))
         });
         let Some(addresses) = addresses else {
             panic!("rungd did not listen within {START_DEADLINE:?}:\n{}", process.log());

@@ -4,7 +4,7 @@ use super::*;
 
 fn faults_of(text: &str) -> Vec<String> {
     let sources = [Source { file: PathBuf::from("rungd.toml"), text: text.to_owned() }];
-    match read(&sources, None) {
+    match read(&sources, &ArchiveFolder::MustBeWritable) {
         Ok(_) => Vec::new(),
         Err(error) => error.faults.iter().map(ToString::to_string).collect(),
     }
@@ -85,7 +85,7 @@ proptest! {
     fn near_toml_never_panics_and_every_fault_has_a_line(text in near_toml()) {
         let lines = text.lines().count().max(1);
         let sources = [Source { file: PathBuf::from("rungd.toml"), text }];
-        if let Err(error) = read(&sources, None) {
+        if let Err(error) = read(&sources, &ArchiveFolder::MustBeWritable) {
             prop_assert!(!error.faults.is_empty());
             for fault in &error.faults {
                 prop_assert!(fault.line.is_some_and(|line| (1..=lines).contains(&line)), "{fault}");
