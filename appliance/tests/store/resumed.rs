@@ -221,6 +221,7 @@ async fn the_window_goes_on_from_the_archive() {
         let window = store.live("studio-a").unwrap().window("");
         window.tracks.iter().map(|it| (it.peak_bit_rate, it.mean_bit_rate)).collect::<Vec<_>>()
     };
+    soon("the archive to have all", || presentation.view().waiting_for_archive() == 0);
     let before = rates(&store);
     let copied = Command::new("cp").arg("-a").arg(folder.path().join(".")).arg(after.path()).status();
     assert!(copied.unwrap().success());
