@@ -4,6 +4,7 @@ mod attach;
 mod conversion;
 mod ending;
 mod gap;
+mod left_out;
 mod pictures;
 mod replace;
 mod resume;
@@ -17,8 +18,8 @@ use media::gop::{GopBounds, GopBuffer};
 use media::probe::Source;
 use media::timeline::{Placed, SourceStamp, Timeline, TimelineConfig, Track};
 use media::{
-    AccessUnit, Cadence, FrameRate, Latency, MediaTime, Rung, SegmentNumber, Timescale, VideoCodec,
-    VideoParams,
+    AccessUnit, AudioParams, Cadence, FrameRate, Latency, MediaTime, Rung, SegmentNumber, Timescale,
+    VideoCodec, VideoParams,
 };
 use packager::segmenter::{Packaged, Picture};
 use packager::track::TrackSpec;
@@ -34,6 +35,7 @@ use crate::feed::meter::Meter;
 use crate::feed::source::Input;
 use conversion::Conversion;
 use gap::Gap;
+use left_out::LeftOut;
 use pictures::{Pictures, RungState, Start};
 use sound::Sound;
 use workers::Workers;
@@ -113,6 +115,10 @@ pub(super) struct OnAir {
     attached: bool,
     /// What becomes of its sound.
     conversion: Conversion,
+    /// What of it has no place.
+    left_out: LeftOut,
+    /// When its first unit came.
+    since: Instant,
     /// Why the source is to be sent away.
     dismissal: Option<String>,
     workers: Workers,
@@ -155,7 +161,7 @@ impl OnAir {
         limits: config::SourceLimits,
         ready: Ready,
     ) -> Result<(Self, Vec<Action>), String> {
-        let Ready { source, zero, held } = ready;
+        let Ready { source, zero, held, announced: _ } = ready;
         let frame_rate = config.frame_rate.unwrap_or(source.frame_rate);
         let cadence = Cadence::new(frame_rate, config.segment_duration, config.chunk_duration);
         let start = Start::new(config, SegmentNumber::FIRST, zero.unix_millis);
@@ -234,6 +240,8 @@ impl OnAir {
             latency: config.latency,
             attached: false,
             conversion: Conversion::new(),
+            left_out: LeftOut::default(),
+            since: zero.taken_up,
             dismissal: None,
             workers: Workers::default(),
             replace_at: None,
@@ -271,6 +279,12 @@ impl OnAir {
             return actions;
         }
         match input {
+            Input::Video { .. } if self.video.is_none() => {
+                self.tell_of_late_track(now, Track::Video, &mut actions);
+            }
+            Input::Audio { .. } if self.audio.is_none() => {
+                self.tell_of_late_track(now, Track::Audio, &mut actions);
+            }
             Input::Video { stamp, key, payload } => {
                 self.source_picture(now, stamp, key, payload, &mut actions)
             }
@@ -278,7 +292,7 @@ impl OnAir {
             Input::VideoConfiguration { codec, record } => {
                 self.video_configuration(now, codec, record, &mut actions);
             }
-            Input::AudioConfiguration(record) => self.audio_configuration(&record),
+            Input::AudioConfiguration(record) => self.audio_configuration(now, record, &mut actions),
             Input::Hints(_) | Input::Unsupported { .. } => {}
         }
         actions
@@ -330,7 +344,8 @@ impl OnAir {
 
     fn source_audio(&mut self, now: Now, stamp: SourceStamp, payload: Bytes, actions: &mut Vec<Action>) {
         let elapsed = self.elapsed(now);
-        if self.audio.is_none() || self.conversion.is_silent() {
+        // Without its record nobody can tell what it is.
+        if self.audio.is_none() || self.source.audio.is_none() || self.conversion.is_silent() {
             return;
         }
         self.input_meter.add(now.instant, payload.len());
@@ -369,10 +384,25 @@ impl OnAir {
 
     /// A new `AudioSpecificConfig` mid-stream: the same one is repeated by many encoders, another one ends the publish,
     /// since a track's sample rate and channels are fixed in its init segment.
-    fn audio_configuration(&mut self, record: &Bytes) {
-        let changed = self.source.audio.as_ref().is_some_and(|params| params.configuration != *record);
-        if changed {
-            self.send_away("the audio format changed while publishing; stop and publish again".to_owned());
+    ///
+    /// A source whose sound begins late says now what it is.
+    fn audio_configuration(&mut self, now: Now, record: Bytes, actions: &mut Vec<Action>) {
+        match &self.source.audio {
+            Some(params) if params.configuration == record => {}
+            Some(_) => {
+                self.send_away(
+                    "the audio format changed while publishing; stop and publish again".to_owned(),
+                );
+            }
+            None => match AudioParams::parse(record) {
+                Ok(params) => {
+                    let source = Source { audio: Some(params), ..self.source.clone() };
+                    self.choose_sound(now, &source, actions);
+                    // Where there is no track for it, that is told when it comes.
+                    self.source = source;
+                }
+                Err(fault) => self.send_away(format!("the AAC configuration record cannot be read: {fault}")),
+            },
         }
     }
 

@@ -82,6 +82,8 @@ pub(super) struct Ready {
     pub(super) zero: Now,
     /// Its first units; the first of them stands at presentation time zero.
     pub(super) held: Vec<Held>,
+    /// What its sound is by its record, where no sound has come yet.
+    pub(super) announced: Option<AudioParams>,
 }
 
 /// A source that is being looked at.
@@ -98,6 +100,8 @@ pub(super) struct Probing {
     has_media: bool,
     /// The last video configuration record.
     configuration: Option<Bytes>,
+    /// The last record of sound.
+    announced: Option<AudioParams>,
     since: Option<Instant>,
     /// What it is, once that is known.
     found: Option<Source>,
@@ -128,6 +132,7 @@ impl Probing {
             next_group: None,
             has_media: false,
             configuration: None,
+            announced: None,
             since: None,
             found: None,
         }
@@ -148,7 +153,10 @@ impl Probing {
                 Err(fault) => return unreadable(codec.name(), &fault),
             },
             Input::AudioConfiguration(record) => match AudioParams::parse(record.clone()) {
-                Ok(params) => self.probe.audio(elapsed, params),
+                Ok(params) => {
+                    self.announced = Some(params.clone());
+                    self.probe.audio(elapsed, params);
+                }
                 Err(fault) => return unreadable("AAC", &fault),
             },
             Input::Unsupported { track, codec } => self.probe.unsupported(*track, codec),
@@ -271,7 +279,8 @@ impl Probing {
         let mut held = std::mem::take(&mut self.held);
         held.drain(..first);
         let zero = held.first().map_or(now, |held| held.at);
-        Some(Ready { source, zero, held })
+        let announced = self.announced.take().filter(|_| source.audio.is_none());
+        Some(Ready { source, zero, held, announced })
     }
 
     pub(super) fn why_never_started(&self) -> String {

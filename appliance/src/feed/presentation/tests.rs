@@ -4,6 +4,7 @@ mod arbitrary;
 mod deaths;
 mod driver;
 mod ends;
+mod late_tracks;
 mod log;
 mod outlasting;
 mod refusals;

@@ -7,6 +7,7 @@ use media::{Arrival, FrameRate, MediaTime, TimelineConfig, Timescale, Track};
 use worker_protocol::ToWorker;
 
 use super::OnAir;
+use super::left_out::LeftOut;
 use crate::clock::Now;
 use crate::feed::presentation::Action;
 use crate::feed::presentation::probing::{Held, Ready};
@@ -16,7 +17,10 @@ impl OnAir {
     /// Another source takes its place in the programme, at the latency that there was: what it sent just now is what is
     /// shown next. What it sent before, back to the last key frame, is there for the decoder.
     pub(in super::super) fn attach(&mut self, now: Now, ready: Ready) -> Vec<Action> {
-        let Ready { source, zero, held } = ready;
+        let Ready { mut source, zero, held, announced } = ready;
+        // Its sound may begin any time, and is known by its record.
+        source.audio = source.audio.or(announced);
+        self.since = zero.instant;
         let mut actions = Vec::new();
         let heard = self.is_heard(&source);
         let arrivals = held.iter().filter_map(|Held { at, input }| {
@@ -50,6 +54,8 @@ impl OnAir {
         }
         self.choose_sound(now, &source, &mut actions);
         self.source = source;
+        self.left_out = LeftOut::default();
+        self.tell_of_extra_tracks(&mut actions);
         for Held { at, input } in held {
             actions.extend(self.input(at, input));
         }
