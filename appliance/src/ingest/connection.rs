@@ -178,6 +178,7 @@ struct Talk<S> {
     stopping: watch::Receiver<bool>,
     accepted: Instant,
     handshaken: Instant,
+    /// When it last sent media, or was let in.
     heard: Instant,
 }
 
@@ -276,7 +277,6 @@ impl<S: Stream> Talk<S> {
                 return Err(End::Stopping);
             }
         };
-        self.heard = clock::now();
         self.shared.metrics.bytes.inc_by(u64::try_from(read).unwrap_or(u64::MAX));
         // Events from before a fault are still good: media of a publish is not lost to what follows it.
         let fault = self.session.input(buffer.get(..read).unwrap_or_default()).err();
@@ -292,6 +292,13 @@ impl<S: Stream> Talk<S> {
         }
         if self.session.is_closing() {
             return Err(End::Left);
+        }
+        // Behind what was read: whatever kept us from reading is not the encoder's silence. Who sends pings and no media is
+        // silent all the same, and would hold its feed on the slate.
+        let (step, since, bound) = self.deadline();
+        let overdue = clock::now().saturating_duration_since(since) >= bound;
+        if overdue && self.session.stage() == Stage::Publishing {
+            return Err(End::Deadline(step, bound));
         }
         Ok(())
     }
@@ -402,6 +409,7 @@ impl<S: Stream> Talk<S> {
                 info!(feed = claim.feed_name(), session, %peer, tls = self.tls, "publisher admitted");
                 self.claim = Some(claim);
                 self.published = true;
+                self.heard = clock::now();
                 self.shared.metrics.publishing.inc();
                 self.session.accept_publish().map_err(End::Protocol)
             }
@@ -436,7 +444,9 @@ impl<S: Stream> Talk<S> {
             },
             VideoKind::End => return Ok(()),
         };
+        let is_media = matches!(input, Input::Video { .. });
         self.hand_over(input).await;
+        self.note_heard(is_media);
         Ok(())
     }
 
@@ -448,8 +458,17 @@ impl<S: Stream> Talk<S> {
                 payload,
             },
         };
+        let is_media = matches!(input, Input::Audio { .. });
         self.hand_over(input).await;
+        self.note_heard(is_media);
         Ok(())
+    }
+
+    /// Behind its handing over, which may have waited for long.
+    fn note_heard(&mut self, is_media: bool) {
+        if is_media {
+            self.heard = clock::now();
+        }
     }
 
     /// Waits while the feed's queue is full; the socket is not read meanwhile. A feed that takes no more has a reason,

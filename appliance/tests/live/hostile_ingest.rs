@@ -140,12 +140,13 @@ fn past_the_handshake_there_are_deadlines_too() {
         });
         scope.spawn(|| in_time("published, then silent", until_given_up(published(), &[])));
     });
-    wait_until(CLOSED_WITHIN, "four deadlines to be counted", || {
+    in_time("published, and says everything but media for ever", until_given_up(published(), &many));
+    wait_until(CLOSED_WITHIN, "five deadlines to be counted", || {
         let ended = rungd.metric("rungd_ingest_ends_total", &["reason=\"deadline\""])?;
-        (ended > 3.5).then_some(())
+        (ended > 4.5).then_some(())
     });
     let told = |sentence: &str| rungd.log().matches(sentence).count();
-    assert_eq!((told("no publish within 2s"), told("no media within 2s")), (3, 1), "{}", rungd.log());
+    assert_eq!((told("no publish within 2s"), told("no media within 2s")), (3, 2), "{}", rungd.log());
 }
 
 /// A crowd that sends garbage is counted one by one, and told of in a few lines.
