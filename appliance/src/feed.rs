@@ -112,6 +112,7 @@ impl Feeds {
             parts: self.shared.parts.clone(),
             stopping: self.shared.stopping.subscribe(),
             removed: removed.subscribe(),
+            slate: task::SlateFile::default(),
         };
         Entry { feed, task: self.shared.parts.media.spawn(task.run()), removed }
     }
@@ -126,8 +127,8 @@ impl Feeds {
         if *self.shared.stopping.borrow() {
             return Err(Refusal::Stopping);
         }
-        let (feed, role) = admission::find(&feeds, key).ok_or(Refusal::UnknownKey)?;
-        feed.admit(now, role, who)
+        let (feed, role_and_key) = admission::find(&feeds, key).ok_or(Refusal::UnknownKey)?;
+        feed.admit(now, role_and_key, who)
     }
 
     /// Whether every publish is being ended, because the daemon stops.

@@ -2,13 +2,13 @@
 
 mod recording;
 mod shown;
+mod slate;
 mod sound;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 use worker_protocol::ToWorker;
@@ -27,6 +27,7 @@ use crate::pace;
 use crate::store::{self, NewPresentation, Store};
 use crate::supervisor::{self, Worker, WorkerEvent};
 use crate::telemetry::chain;
+pub(super) use slate::SlateFile;
 
 /// How often a presentation is let see time pass.
 const TICK: Duration = Duration::from_millis(100);
@@ -35,9 +36,6 @@ const TICKS_PER_STATUS: u32 = 5;
 
 /// Longest time from a presentation's end to its manifest's.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Largest picture for the slate; the configuration refuses larger ones when it is read.
-const MAX_SLATE_BYTES: u64 = 16 * 1000 * 1000;
 
 /// The parts of the daemon that feeds work with.
 #[derive(Clone)]
@@ -70,6 +68,7 @@ pub(super) struct Task {
     pub(super) parts: Parts,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) removed: watch::Receiver<bool>,
+    pub(super) slate: SlateFile,
 }
 
 /// The status of a feed that nobody publishes to.
@@ -157,7 +156,7 @@ impl Task {
     async fn programme(&self, config: Arc<config::Feed>, presentation: Presentation) -> Programme {
         Programme {
             presentation,
-            slate: read_slate(&config).await,
+            slate: self.slate.read(&config).await,
             config,
             feed: self.feed.clone(),
             parts: self.parts.clone(),
@@ -610,24 +609,6 @@ async fn answer(
     for request in requests {
         // Who asked may have gone.
         let _ = request.send(id.clone());
-    }
-}
-
-/// The operator's picture, as it is now. One that cannot be read does not keep a feed from the air.
-async fn read_slate(config: &config::Feed) -> Bytes {
-    let Some(path) = &config.slate else { return Bytes::new() };
-    let read = async {
-        let mut picture = Vec::new();
-        let file = tokio::fs::File::open(path).await?;
-        file.take(MAX_SLATE_BYTES).read_to_end(&mut picture).await?;
-        Ok::<_, std::io::Error>(picture)
-    };
-    match read.await {
-        Ok(picture) => picture.into(),
-        Err(fault) => {
-            warn!(feed = config.name, path = %path.display(), %fault, "the slate's picture cannot be read; the built-in card is shown");
-            Bytes::new()
-        }
     }
 }
 
