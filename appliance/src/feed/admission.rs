@@ -30,6 +30,16 @@ pub enum Refusal {
     /// No feed has this key.
     #[error("the stream key is not known here; check the key of your encoder's stream settings")]
     UnknownKey,
+    /// The feed has a publisher with another key.
+    #[error(
+        "feed \"{feed}\" is being published to by {by} with another of its keys; stop that encoder first"
+    )]
+    OtherKey {
+        /// The feed's name.
+        feed: String,
+        /// Address of the one who publishes.
+        by: String,
+    },
     /// The feed has a publisher.
     #[error("feed \"{feed}\" is being published to by {by} already; stop that encoder first")]
     Busy {
@@ -59,7 +69,7 @@ impl Refusal {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::UnknownKey => "unknown_key",
-            Self::Busy { .. } => "busy",
+            Self::Busy { .. } | Self::OtherKey { .. } => "busy",
             Self::Quarantined { .. } => "quarantined",
             Self::Stopping => "stopping",
         }
@@ -96,6 +106,7 @@ struct Admitted {
 struct Slot {
     id: SourceId,
     role: Role,
+    key: config::KeyHash,
     address: String,
     dismiss: watch::Sender<Option<String>>,
 }
@@ -188,11 +199,12 @@ impl Feed {
     }
 
     /// Lets a publisher in, if the feed takes one. An encoder with the same key that still holds the place is sent away,
-    /// where the policy has it so: most often it is the same encoder, whose old connection hangs.
+    /// where the policy has it so: most often it is the same encoder, whose old connection hangs. One with another key of
+    /// the feed is another encoder, and keeps it.
     pub(super) fn admit(
         self: &Arc<Self>,
         now: Instant,
-        role: Role,
+        (role, key): (Role, config::KeyHash),
         who: PublisherStatus,
     ) -> Result<Claim, Refusal> {
         let config = self.config.load_full();
@@ -208,20 +220,33 @@ impl Feed {
             }
             admitted.quarantine = None;
         }
-        if config.takeover == Takeover::Never
-            && let Some(slot) = admitted.publishers.iter().find(|slot| slot.role == role)
-        {
-            return Err(Refusal::Busy { feed: config.name.clone(), by: slot.address.clone() });
+        if let Some(slot) = admitted.publishers.iter().find(|slot| slot.role == role) {
+            let (feed, by) = (config.name.clone(), slot.address.clone());
+            match config.takeover {
+                Takeover::Never => return Err(Refusal::Busy { feed, by }),
+                // A key that was taken out of the configuration keeps nobody out.
+                Takeover::SameKey if slot.key != key && is_known(&config, &slot.key) => {
+                    return Err(Refusal::OtherKey { feed, by });
+                }
+                Takeover::SameKey => {}
+            }
         }
         for slot in admitted.publishers.extract_if(.., |slot| slot.role == role) {
-            let reason = format!("an encoder with the same key took over, from {}", who.address);
+            let whose = if slot.key == key { "the same key" } else { "a new key" };
+            let reason = format!("an encoder with {whose} took over, from {}", who.address);
             slot.dismiss.send_replace(Some(reason));
         }
         let id = admitted.next_id;
         admitted.next_id += 1;
         let (inputs, from_socket) = mpsc::channel(INPUT_QUEUE);
         let (dismiss, dismissed) = watch::channel(None);
-        admitted.publishers.push(Slot { id, role, address: who.address.clone(), dismiss: dismiss.clone() });
+        admitted.publishers.push(Slot {
+            id,
+            role,
+            key,
+            address: who.address.clone(),
+            dismiss: dismiss.clone(),
+        });
         // One that still waits with this role has gone again or was sent away, and gives its place up.
         admitted.waiting.retain(|waiting| waiting.role != role);
         admitted.waiting.push_back(Publisher { id, role, who, inputs: from_socket, dismiss });
@@ -267,11 +292,16 @@ impl Drop for Claim {
     }
 }
 
-/// The feed that a key belongs to. Every hash of every feed is compared, so that time tells nothing of which matched.
+/// Whether a feed has this key, in either role.
+fn is_known(config: &config::Feed, key: &config::KeyHash) -> bool {
+    config.key_hashes.iter().chain(&config.backup_key_hashes).any(|hash| hash == key)
+}
+
+/// The feed that a key belongs to, with its role and hash. Every hash of every feed is compared, so that time tells nothing of which matched.
 pub(super) fn find<'a>(
     feeds: &'a BTreeMap<String, super::Entry>,
     key: &[u8],
-) -> Option<(&'a Arc<Feed>, Role)> {
+) -> Option<(&'a Arc<Feed>, (Role, config::KeyHash))> {
     let hash = config::KeyHash::of(key);
     let mut found = None;
     for entry in feeds.values() {
@@ -280,7 +310,7 @@ pub(super) fn find<'a>(
         let backup = config.backup_key_hashes.iter().map(|hash| (hash, Role::Backup));
         for (candidate, role) in primary.chain(backup) {
             if candidate.matches(&hash) {
-                found = Some((&entry.feed, role));
+                found = Some((&entry.feed, (role, hash.clone())));
             }
         }
     }

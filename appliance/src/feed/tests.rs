@@ -274,3 +274,26 @@ async fn an_encoder_with_the_same_key_takes_the_place_of_one_that_hangs() {
         |status: &FeedStatus| status.publisher.as_ref().is_some_and(|who| who.address == "10.0.0.1:2");
     stage.until("the new one on air", of_new).await;
 }
+
+/// Two studios may share a feed by a key each; taking over is for the encoder that was there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encoder_with_another_key_of_the_feed_does_not_take_over() {
+    let stage = Stage::new("exec /bin/sleep 600", "");
+    let mut feed = stage.config.feeds[0].clone();
+    feed.takeover = config::Takeover::SameKey;
+    let (first, second) = (feed.key_hashes[0].clone(), config::KeyHash::of(b"another key"));
+    feed.key_hashes.push(second.clone());
+    stage.feeds.apply(std::slice::from_ref(&feed));
+    let mut old = stage.admit("10.0.0.1:1").unwrap();
+    let another = || stage.feeds.admit(clock::now(), b"another key", who("10.0.0.1:2"));
+    assert_eq!(
+        another().unwrap_err().to_string(),
+        "feed \"studio-a\" is being published to by 10.0.0.1:1 with another of its keys; stop that encoder first"
+    );
+    // The first key leaked, and is taken out.
+    feed.key_hashes.retain(|hash| *hash != first);
+    stage.feeds.apply(&[feed]);
+    let new = another().unwrap();
+    assert_eq!(dismissal(&mut old).await, "an encoder with a new key took over, from 10.0.0.1:2");
+    drop((old, new));
+}
