@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::presentation::{Role, SourceId};
+use super::presentation::{QUARANTINE, Role, SourceId};
 use super::source::Input;
 use super::status::{FeedStatus, PublisherStatus};
 use super::task;
@@ -17,9 +17,6 @@ use crate::config::{self, Takeover};
 const INPUT_QUEUE: usize = 128;
 /// KiB of them: a second and more of the highest bit rate that the configuration allows.
 const INPUT_QUEUE_KIB: u32 = 32 * 1024;
-/// How long a feed that kills its workers takes no publisher: long enough for somebody to look, short enough that a
-/// cured encoder is not kept out for long.
-const QUARANTINE: Duration = Duration::from_secs(60);
 
 /// Operators who may ask for an end at once. They are answered within milliseconds.
 const END_REQUESTS: usize = 8;

@@ -52,6 +52,10 @@ const STALL: Duration = Duration::from_secs(1);
 /// Likewise in low latency, where players hold about as much: what a source is late by, their buffers bridge.
 const STALL_LOW: Duration = Duration::from_millis(500);
 
+/// How long a feed that kills its workers takes no publisher: long enough for somebody to look, short enough that a
+/// cured encoder is not kept out for long.
+pub const QUARANTINE: Duration = Duration::from_secs(60);
+
 /// What is to be done.
 #[derive(Debug)]
 pub enum Action {
@@ -89,7 +93,7 @@ pub enum Action {
     },
     /// Drop what is kept of the open segment of track `.0`: a new worker encodes it anew.
     Restart(usize, SegmentNumber),
-    /// Take no publisher for a while: the feed kills its workers. With the reason.
+    /// Take no publisher for [`QUARANTINE`]: the feed kills its workers. With the reason.
     Quarantine(String),
     /// End this publish, with a sentence for the encoder.
     Dismiss(SourceId, String),
@@ -132,6 +136,8 @@ pub struct Presentation {
     phase: Phase,
     /// When media last came from a source on air.
     heard: Option<Instant>,
+    /// Until when nobody may come back.
+    quarantined_until: Option<Instant>,
     /// What a later daemon would know; none where that is an earlier one's note.
     noted: Option<Noted>,
     problem: Option<String>,
@@ -165,6 +171,7 @@ impl Presentation {
             sources: Sources::new(),
             phase: Phase::Waiting,
             heard: None,
+            quarantined_until: None,
             noted: Some(Noted::Source),
             problem: None,
         }
@@ -373,6 +380,9 @@ impl Presentation {
     /// Does what follows from where things stand now: sends away who cannot be used, ends what has no more reason to go
     /// on, and closes behind the last action.
     fn settle(&mut self, now: Now, mut actions: Vec<Action>) -> Vec<Action> {
+        if actions.iter().any(|action| matches!(action, Action::Quarantine(_))) {
+            self.quarantined_until = Some(now.instant + QUARANTINE);
+        }
         match &mut self.phase {
             Phase::Waiting if self.sources.is_empty() => actions.push(Action::Close),
             Phase::OnAir(on_air) => {
@@ -384,9 +394,11 @@ impl Presentation {
                     actions.extend(on_air.detach(now));
                 }
                 // A connection that stands but is silent is ingest's to give up, and one that is still looked at may go on
-                // air; the grace time counts from the last unit.
+                // air; the grace time counts from the last unit, or from when its encoder may come back.
+                let excused = self.quarantined_until.filter(|_| !self.config.grace.is_zero());
+                let since = self.heard.max(excused);
                 let silent =
-                    self.heard.map_or(Duration::ZERO, |heard| now.instant.saturating_duration_since(heard));
+                    since.map_or(Duration::ZERO, |since| now.instant.saturating_duration_since(since));
                 if self.sources.is_empty() && silent >= self.config.grace && !on_air.is_finishing() {
                     actions.extend(on_air.finish());
                 }

@@ -179,7 +179,10 @@ fn a_source_that_kills_three_workers_in_a_minute_is_taken_off_and_its_viewers_se
     driver.log.check_aligned();
     assert!(driver.log.listed() >= listed + 4, "{} segments, then {}", listed, driver.log.listed());
     assert_eq!(driver.workers, 4);
-    driver.wait(15_000);
+    // Its encoder may come back in a minute, and then has the grace time to do so.
+    driver.wait(65_000);
+    assert!(!driver.log.closed, "the grace time has begun");
+    driver.wait(10_000);
     assert!(driver.log.closed, "the grace time is over");
     driver.log.check_even_end();
 }
