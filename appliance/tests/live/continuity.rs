@@ -12,7 +12,7 @@ fn enduring(name: &str) -> FeedSetup {
     FeedSetup::new(name).line("grace = \"30s\"").line("takeover = \"same-key\"")
 }
 
-fn wait_for_more(rungd: &Rungd, feed: &str, before: &Manifest, more: usize) -> Manifest {
+pub(crate) fn wait_for_more(rungd: &Rungd, feed: &str, before: &Manifest, more: usize) -> Manifest {
     wait_until(DEADLINE, "the programme to go on", || {
         let manifest = Manifest::fetch(&rungd.mpd_url(feed))?;
         (manifest.fewest_segments() >= before.fewest_segments() + more).then_some(manifest)

@@ -113,10 +113,15 @@ fn pictures_are_there_for_viewers_within_the_bounds() {
 }
 
 /// What a player knows of a track: the parts that its playlist listed, with the bytes that they had then.
-type Parts = BTreeMap<(u64, u64), Vec<u8>>;
+pub(crate) type Parts = BTreeMap<(u64, u64), Vec<u8>>;
 
 /// Follows a playlist by blocking reloads for as long as `go_on` says, and fetches each part as soon as it is listed.
-fn follow(rungd: &Rungd, feed: &str, track: &str, mut go_on: impl FnMut(&Parts) -> bool) -> (Parts, Vec<u8>) {
+pub(crate) fn follow(
+    rungd: &Rungd,
+    feed: &str,
+    track: &str,
+    mut go_on: impl FnMut(&Parts) -> bool,
+) -> (Parts, Vec<u8>) {
     let base = rungd.url(&format!("/live/{feed}/{track}/"));
     let playlist = format!("{base}index.m3u8");
     let mut parts = Parts::new();
