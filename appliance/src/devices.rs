@@ -24,7 +24,7 @@ pub use metrics::Metrics;
 
 /// Time between two looks at the devices: each opens sessions on all of them, and whoever is refused a device asks for
 /// one.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The devices of this machine while the daemon runs.
 #[derive(Debug, Clone)]
