@@ -80,7 +80,7 @@ pub(super) fn calibrate(arguments: &CalibrateArguments) -> Result<(), CliError> 
     }
     let mut measured = Vec::new();
     for id in wanted {
-        eprintln!("measuring {id}; every preset and format takes some seconds");
+        eprintln!("measuring {id}; each measurement takes some seconds");
         measured.push(measure(&config, &id)?);
     }
     let text = match arguments.json {
