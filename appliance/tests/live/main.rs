@@ -13,6 +13,7 @@ mod demo;
 mod devices;
 mod encoder_cut;
 mod frame_rates;
+mod frozen_disk;
 mod full_disk;
 mod graceful_stop;
 mod hls;

@@ -1,0 +1,185 @@
+//! The archive's disk hangs, as one does whose cable or storage network is gone: whatever writes to it waits, and cannot be
+//! killed. Live goes on, and what was missed is written once the disk is back.
+//!
+//! A file system on a loop device is frozen, which takes root and a kernel that has loop devices; in the long form only
+//! (`make test-faults`), and left out with a sentence where the machine does not allow it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, Stopwatch, http, wait_until};
+
+use crate::low_latency::follow;
+use crate::replay::ended_presentation;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long the disk hangs: longer than the archive takes to be called behind.
+const HANGS: Duration = Duration::from_secs(15);
+/// Longest time from one part to the next, of half a second: as much again as a disk that does not answer may cost
+/// (`LISTING_WAIT`), and what two busy cores cost.
+const WORST_PART: Duration = Duration::from_millis(1500);
+/// Likewise for segments of two seconds.
+const WORST_SEGMENT: Duration = Duration::from_millis(3500);
+
+/// A file system that can be made to hang.
+struct Disk {
+    folder: TempDir,
+}
+
+impl Disk {
+    /// None where this machine does not let us, with the reason.
+    fn mount() -> Result<Self, String> {
+        let this = Self { folder: tempfile::tempdir().unwrap() };
+        let image = this.folder.path().join("image");
+        File::create(&image).and_then(|file| file.set_len(256 << 20)).map_err(|error| error.to_string())?;
+        fs::create_dir(this.root()).unwrap();
+        let (image, root) = (image.to_str().unwrap().to_owned(), this.root().to_str().unwrap().to_owned());
+        run("mkfs.ext4", &["-q", "-F", &image])?;
+        run("mount", &["-o", "loop", &image, &root])?;
+        this.freeze()?;
+        this.thaw();
+        Ok(this)
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("disk")
+    }
+
+    fn freeze(&self) -> Result<(), String> {
+        run("fsfreeze", &["--freeze", self.root().to_str().unwrap()])
+    }
+
+    fn thaw(&self) {
+        // It need not be frozen.
+        let _ = run("fsfreeze", &["--unfreeze", self.root().to_str().unwrap()]);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.thaw();
+        let _ = run("umount", &["--lazy", self.root().to_str().unwrap()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output =
+        Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    output.status.success().then_some(()).ok_or_else(|| format!("{program}: {}: {said}", output.status))
+}
+
+/// The longest time between two things that came.
+#[derive(Default)]
+struct Gaps {
+    count: usize,
+    last: Duration,
+    longest: Duration,
+}
+
+impl Gaps {
+    fn seen(&mut self, count: usize, at: Duration) {
+        if count > self.count {
+            if self.count > 0 {
+                self.longest = self.longest.max(at.saturating_sub(self.last));
+            }
+            (self.count, self.last) = (count, at);
+        }
+    }
+}
+
+fn last_segment(rungd: &Rungd, feed: &str) -> Option<usize> {
+    let playlist = http::get(&rungd.url(&format!("/live/{feed}/180p/index.m3u8"))).text();
+    let last = playlist.lines().rfind(|line| line.ends_with(".m4s"))?;
+    last.rsplit('/').next()?.strip_suffix(".m4s")?.parse().ok()
+}
+
+#[test]
+fn a_disk_that_hangs_stalls_no_feed_and_is_caught_up_with() {
+    if !std::env::var("RUNGD_FAULTS").is_ok_and(|form| form == "full") {
+        return;
+    }
+    let disk = match Disk::mount() {
+        Ok(disk) => disk,
+        Err(reason) => return println!("left out, this machine freezes no disk: {reason}"),
+    };
+    let feed = |name: &str| {
+        FeedSetup::new(name).rung("180p", "320x180", "200k").line("segment = \"2s\"").line("grace = \"0s\"")
+    };
+    let setup =
+        Setup::default().feed(feed("calm")).feed(feed("low").line("latency = \"low\"")).feed(feed("late"));
+    let mut rungd = setup.start();
+    assert!(rungd.stop().success());
+    fs::remove_dir_all(rungd.state_dir()).unwrap();
+    symlink(disk.root(), rungd.state_dir()).unwrap();
+    let rungd = rungd.start_again();
+    let publish = |feed: &str| Ffmpeg::new().publish(&rungd.rtmp_url(feed), rungd.folder());
+    let mut publishers = vec![publish("calm"), publish("low")];
+    for feed in ["calm", "low"] {
+        wait_until(DEADLINE, "two segments", || last_segment(&rungd, feed).filter(|last| *last >= 2));
+    }
+    let clock = Stopwatch::start();
+    let (froze, thawed) = (Duration::from_secs(3), Duration::from_secs(3) + HANGS);
+    let ends = thawed + Duration::from_secs(5);
+    let (parts, segments) = std::thread::scope(|scope| {
+        let parts = scope.spawn(|| {
+            let mut gaps = Gaps::default();
+            let _ = follow(&rungd, "low", "180p", |parts| {
+                gaps.seen(parts.len(), clock.elapsed());
+                clock.elapsed() < ends
+            });
+            gaps
+        });
+        let segments = scope.spawn(|| {
+            let mut gaps = Gaps::default();
+            while clock.elapsed() < ends {
+                let last = last_segment(&rungd, "calm").expect("a playlist that lists something");
+                gaps.seen(last, clock.elapsed());
+                assert_eq!(
+                    http::get(&rungd.url(&format!("/live/calm/180p/{last}.m4s"))).status,
+                    200,
+                    "{last}"
+                );
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            gaps
+        });
+        std::thread::sleep(froze.saturating_sub(clock.elapsed()));
+        assert_eq!(rungd.metric("rungd_store_archive_degraded", &[]), Some(0.0));
+        disk.freeze().unwrap();
+        let degraded = || (rungd.metric("rungd_store_archive_degraded", &[]) == Some(1.0)).then_some(());
+        wait_until(HANGS, "the archive to be degraded", degraded);
+        // A programme that begins meanwhile waits for nothing either.
+        publishers.push(publish("late"));
+        let began = Stopwatch::start();
+        wait_until(HANGS, "a segment of the new programme", || last_segment(&rungd, "late"));
+        println!("listed {:?} after its encoder came, on a frozen disk", began.elapsed());
+        std::thread::sleep(thawed.saturating_sub(clock.elapsed()));
+        let waiting = rungd.metric("rungd_store_archive_queue_segments", &[]);
+        disk.thaw();
+        let since = Stopwatch::start();
+        let healed = || (rungd.metric("rungd_store_archive_degraded", &[]) == Some(0.0)).then_some(());
+        wait_until(DEADLINE, "the archive to be well again", healed);
+        println!("{waiting:?} segments waited, and it was well again {:?} after the disk", since.elapsed());
+        (parts.join().unwrap(), segments.join().unwrap())
+    });
+    println!("longest between parts {:?}, between segments {:?}", parts.longest, segments.longest);
+    assert!(parts.count >= 40 && parts.longest <= WORST_PART, "{} parts, {:?}", parts.count, parts.longest);
+    assert!(segments.longest <= WORST_SEGMENT, "{:?}", segments.longest);
+    // Nothing of it is missing.
+    let last = ["calm", "low", "late"].map(|feed| last_segment(&rungd, feed).unwrap());
+    drop(publishers);
+    let lost = rungd.metric("rungd_store_archive_segments_lost_total", &[]);
+    assert!(lost.is_none_or(|lost| lost == 0.0), "{lost:?}");
+    for (feed, last) in ["calm", "low", "late"].into_iter().zip(last) {
+        let id = ended_presentation(&rungd, feed);
+        for number in 1..=last {
+            let url = rungd.url(&format!("/replay/{feed}/{id}/180p/{number}.m4s"));
+            assert_eq!(http::get(&url).status, 200, "{url}");
+        }
+    }
+}
