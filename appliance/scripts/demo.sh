@@ -3,7 +3,7 @@
 #
 # From the Makefile: DEMO_SECONDS (until interrupted where empty), DEMO_PUBLISH (0: no feed), DEMO_CONFIG (another
 # configuration), DEMO_KEEP (1: keep what the run before left), DEMO_DEVICE (what to transcode on). From tests: DEMO_PROGRAM
-# (another rungd) and DEMO_FOLDER (another place for what it writes).
+# (another rungd), DEMO_FOLDER (another place for what it writes) and, with a device, DEMO_PORTS (any: those that are free).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -29,7 +29,7 @@ holder() {
   ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:((\(.*\)))$/\1/p; s/^LISTEN.*$/another program/p' | head -n 1 \
     | sed 's/"\([^"]*\)",pid=\([0-9]*\).*/\1, process \2/'
 }
-if [ "$config" = "$own_config" ]; then
+if [ "$config" = "$own_config" ] && [ "${DEMO_PORTS:-own}" = own ]; then
   for port in 8080 1935 1936; do
     by=$(holder "$port")
     [ -z "$by" ] || die "port $port is taken by $by; end it, or run another configuration with CONFIG=file"
@@ -46,6 +46,7 @@ if [ -n "$device" ]; then
   mkdir -p "$folder/config/conf.d"
   sed 's#"\.\./\.\./target/demo/#"../#' "$own_config" >"$folder/config/demo.toml"
   config=$folder/config/demo.toml
+  [ "${DEMO_PORTS:-own}" = own ] || sed -i 's#"127\.0\.0\.1:[0-9]*"#"127.0.0.1:0"#' "$config"
   sims=$PWD/target/sims
   case "$device" in
     sim-nvidia) engine=nvidia environment="LD_LIBRARY_PATH = \"$sims/nvidia\"" ;;
@@ -61,12 +62,12 @@ if [ -n "$device" ]; then
     echo "device = \"$engine\""
     if [ -n "$environment" ]; then
       echo "[worker]"
-      echo "environment = { $environment, RUNGD_SIM_PLAN = \"$PWD/$folder/sim.toml\" }"
+      echo "environment = { $environment, RUNGD_SIM_PLAN = \"$(realpath "$folder")/sim.toml\" }"
       echo "[devices]"
       echo "allow_simulated = true"
       [ "$engine" != vaapi ] || echo 'render_nodes = ["/dev/null"]'
       # One that runs as long as the demo, and is forgotten with it.
-      printf 'state = "%s"\n' "$PWD/$folder/sim.state" >"$folder/sim.toml"
+      printf 'state = "sim.state"\n' >"$folder/sim.toml"
     fi
   } >"$folder/config/conf.d/device.toml"
 fi

@@ -1,4 +1,4 @@
-//! The script of `make demo` with another configuration than its own.
+//! The script of `make demo`: with another configuration than its own, and on simulated devices.
 
 use std::process::Command;
 
@@ -36,4 +36,38 @@ fn the_demo_plays_another_configuration() {
     assert!(said.contains("It plays."), "{said}");
     let server = said.lines().find(|line| line.trim_start().starts_with("Server ")).unwrap();
     assert!(server.contains("rtmp://127.0.0.1:") && server.ends_with("/studio"), "{said}");
+}
+
+/// Runs the demo on a device for as long as it takes to play; answers what the simulation has seen.
+fn on_device(device: &str) -> serde_json::Value {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let folder = tempfile::tempdir().unwrap();
+    let demo = folder.path().join("demo");
+    let output = Command::new("bash")
+        .arg(format!("{root}/appliance/scripts/demo.sh"))
+        .env("DEMO_PROGRAM", binary("rungd"))
+        .env("DEMO_FOLDER", &demo)
+        .env("DEMO_DEVICE", device)
+        .env("DEMO_PORTS", "any")
+        .env("DEMO_SECONDS", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("It plays."), "{said}");
+    let report = format!("{root}/target/sims/sim-report");
+    let report = Command::new(report).arg(demo.join("sim.toml")).output().unwrap();
+    serde_json::from_slice(&report.stdout).unwrap()
+}
+
+#[test]
+fn the_demo_plays_on_simulated_devices() {
+    for (device, place) in [("sim-nvidia", 0), ("sim-vaapi", 1)] {
+        let report = on_device(device);
+        assert_eq!(report["violations"], 0, "{device}: {}", report["sentences"]);
+        let counters = &report["devices"][place]["counters"];
+        for counter in ["FramesDecoded", "FramesEncoded", "ScaleJobs"] {
+            assert!(counters[counter].as_u64().unwrap() > 25, "{device}: {counters}");
+        }
+    }
 }
