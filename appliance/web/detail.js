@@ -60,7 +60,7 @@ function showSource(feed) {
       : 'none'],
     ['Interlaced', source.deinterlacing ? 'yes, deinterlaced here' : null],
     ['Audio', source.audio_codec
-      ? [source.audio_codec, source.sample_rate ? `${source.sample_rate / 1000} kHz` : null, channels(source.channels)].filter(Boolean).join(', ')
+      ? [source.audio_codec, source.sample_rate ? `${source.sample_rate / 1000} kHz` : null, channels(source.channels), source.sound_converted ? 'converted' : null].filter(Boolean).join(', ')
       : 'none'],
     ['Key frames', source.key_frame_interval_millis > 0 ? `every ${(source.key_frame_interval_millis / 1000).toFixed(1)} s` : null],
     ['Decode errors', ...count(source.decode_errors)],

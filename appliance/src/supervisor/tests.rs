@@ -271,6 +271,31 @@ async fn its_environment_is_the_operators_and_its_place_the_root() {
 }
 
 #[tokio::test]
+async fn one_for_sound_is_told_so_and_held_to_its_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let mut stage = Stage::new(&format!(
+        "echo \"$@\" > {}; {}; exec /bin/cat <&0 >/dev/null",
+        seen.display(),
+        hello(VERSION)
+    ));
+    stage.config.start_timeout = Duration::from_secs(1);
+    let worker = spawn_for_sound(&stage.config, "studio-a", &stage.metrics).unwrap();
+    let job = worker_protocol::SoundJob { feed: "studio-a".to_owned(), bit_rate: 64_000 };
+    worker.send(ToWorker::StartSound(job), Bytes::from_static(&[0x11, 0x90])).unwrap();
+    let mut frames = 0;
+    while worker.send(ToWorker::Sound { pts_ticks: 0 }, Bytes::from_static(&[0; 300])).is_ok() {
+        frames += 1;
+    }
+    assert_eq!(frames, REPLAY_TO_WORKER - 1, "beside its job");
+    assert_eq!(worker.send(ToWorker::SoundConfiguration, Bytes::new()), Ok(()));
+    assert_eq!(worker.send(ToWorker::Finish, Bytes::new()), Ok(()));
+    // It never says that its encoder is open.
+    assert_eq!(stage.end(worker).await.0, Death::StartTimeout(Duration::from_secs(1)));
+    assert_eq!(std::fs::read_to_string(&seen).unwrap(), "sound\n");
+}
+
+#[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
     let mut stage = Stage::new("");
     stage.config.program = "/nowhere/rungd-worker".into();
