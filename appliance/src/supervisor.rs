@@ -113,6 +113,10 @@ impl fmt::Display for Death {
             Self::Finished => f.write_str("the worker finished"),
             Self::Failed(reason) => write!(f, "the worker gave up: {reason}"),
             Self::Exited(code) => write!(f, "the worker exited with code {code}"),
+            // A daemon that kills its worker knows why; this was somebody else's.
+            Self::Signalled(9) => f.write_str(
+                "the worker was ended by signal 9 (SIGKILL); the kernel's log says whether memory ran out",
+            ),
             Self::Signalled(signal) => write!(f, "the worker was ended by signal {signal}"),
             Self::Version(version) => {
                 write!(

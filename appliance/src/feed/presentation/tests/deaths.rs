@@ -125,7 +125,10 @@ fn the_last_worker_is_replaced_once() {
     driver.kill_worker(&KILLED);
     assert!(driver.log.closed && driver.workers == 2);
     driver.log.check_aligned();
-    assert_eq!(driver.presentation.problem(), Some("the worker was ended by signal 9"));
+    assert_eq!(
+        driver.presentation.problem(),
+        Some("the worker was ended by signal 9 (SIGKILL); the kernel's log says whether memory ran out")
+    );
 }
 
 #[test]
@@ -172,7 +175,9 @@ fn a_source_that_kills_three_workers_in_a_minute_is_taken_off_and_its_viewers_se
     assert_eq!(driver.log.quarantines, 1);
     assert_eq!(
         driver.log.dismissed,
-        ["the feed kills its workers (the worker was ended by signal 9); it is taken off for a while"]
+        [
+            "the feed kills its workers (the worker was ended by signal 9 (SIGKILL); the kernel's log says whether memory ran out); it is taken off for a while"
+        ]
     );
     let listed = driver.log.listed();
     driver.wait(10_000);
