@@ -144,6 +144,15 @@ impl Devices {
         Ok(Share { shared: self.shared.clone(), id, load })
     }
 
+    /// Whether a device suits `wish` at all; as long as devices are looked for, nobody knows.
+    ///
+    /// # Errors
+    /// Where none does, with what is wrong with those that would.
+    pub fn check(&self, wish: &DeviceWish) -> Result<(), NoDevice> {
+        let Some(inventory) = self.inventory() else { return Ok(()) };
+        choice::choose(&inventory, wish, &BTreeMap::new()).map(drop)
+    }
+
     /// Luma samples a second that run on each device now.
     #[must_use]
     pub fn busy(&self) -> BTreeMap<DeviceId, u64> {

@@ -128,6 +128,13 @@ impl Feeds {
             return Err(Refusal::Stopping);
         }
         let (feed, role_and_key) = admission::find(&feeds, key).ok_or(Refusal::UnknownKey)?;
+        let config = feed.config.load();
+        // An encoder that is refused tells why; one that is let in and then closed tries again for ever.
+        self.shared
+            .parts
+            .devices
+            .check(&config.device)
+            .map_err(|why| Refusal::NoDevice { feed: config.name.clone(), why })?;
         feed.admit(now, role_and_key, who)
     }
 

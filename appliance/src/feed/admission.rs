@@ -12,6 +12,7 @@ use super::source::Input;
 use super::status::{FeedStatus, PublisherStatus};
 use super::task;
 use crate::config::{self, Takeover};
+use crate::devices::NoDevice;
 
 /// Units waiting between a publisher's socket and its feed: about a second; behind it TCP holds the encoder back.
 const INPUT_QUEUE: usize = 128;
@@ -55,6 +56,14 @@ pub enum Refusal {
         /// Why.
         reason: String,
     },
+    /// There is nothing to transcode it on.
+    #[error("feed \"{feed}\" cannot be taken: {why}")]
+    NoDevice {
+        /// The feed's name.
+        feed: String,
+        /// What lacks.
+        why: NoDevice,
+    },
     /// The daemon is going down.
     #[error("the appliance is shutting down; try again in a moment")]
     Stopping,
@@ -68,6 +77,7 @@ impl Refusal {
             Self::UnknownKey => "unknown_key",
             Self::Busy { .. } | Self::OtherKey { .. } => "busy",
             Self::Quarantined { .. } => "quarantined",
+            Self::NoDevice { .. } => "no_device",
             Self::Stopping => "stopping",
         }
     }

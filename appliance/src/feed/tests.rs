@@ -297,3 +297,18 @@ async fn an_encoder_with_another_key_of_the_feed_does_not_take_over() {
     assert_eq!(dismissal(&mut old).await, "an encoder with a new key took over, from 10.0.0.1:2");
     drop((old, new));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_whose_device_is_not_there_takes_no_publisher() {
+    let stage = Stage::new("exec /bin/sleep 600", "");
+    let mut feed = stage.config.feeds[0].clone();
+    feed.device = config::DeviceWish::Engine(worker_protocol::EngineKind::Nvidia);
+    stage.feeds.apply(&[feed]);
+    let refused = stage.admit("10.0.0.1:1").unwrap_err();
+    assert_eq!(refused.label(), "no_device");
+    let why = "feed \"studio-a\" cannot be taken: no device for device = \"nvidia\": there is none here; see \
+               `rungd devices`";
+    assert_eq!(refused.to_string(), why);
+    stage.feeds.apply(&stage.config.feeds);
+    drop(stage.admit("10.0.0.1:1").unwrap());
+}
