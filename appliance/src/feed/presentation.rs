@@ -125,6 +125,8 @@ pub struct OpeningTrack {
     pub spec: TrackSpec,
     /// The configured bit rate, in bits per second; for audio an upper bound of what is usual.
     pub nominal_bit_rate: u64,
+    /// Whether closed captions stand in its pictures.
+    pub captions: bool,
 }
 
 /// One presentation.

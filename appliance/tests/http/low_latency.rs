@@ -53,7 +53,10 @@ fn begin_at(store: &Store, availability_start_unix_millis: u64) -> Presentation 
         target_latency: Some(Duration::from_millis(1800)),
         resume: Vec::new(),
         tracks: vec![
-            track(TRACKS[0], WindowTrackKind::Video { size, frame_rate: FrameRate::new(20, 1).unwrap() }),
+            track(
+                TRACKS[0],
+                WindowTrackKind::Video { size, frame_rate: FrameRate::new(20, 1).unwrap(), captions: false },
+            ),
             track(TRACKS[1], WindowTrackKind::Audio { sample_rate: 48_000, channels: 2 }),
         ],
     };

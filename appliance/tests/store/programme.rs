@@ -50,7 +50,7 @@ pub(crate) fn begin_with_memory(
         nominal_bit_rate: 1000,
     };
     let size = Size { width: 640, height: 360 };
-    let video = WindowTrackKind::Video { size, frame_rate: FrameRate::PAL };
+    let video = WindowTrackKind::Video { size, frame_rate: FrameRate::PAL, captions: false };
     let audio = WindowTrackKind::Audio { sample_rate: 48_000, channels: 2 };
     let new = NewPresentation {
         feed: feed.to_owned(),
@@ -72,7 +72,7 @@ pub(crate) fn begin_ladder(store: &Store, feed: &str, id: &str, tracks: usize) -
     let size = Size { width: 640, height: 360 };
     let track = |index: usize| NewTrack {
         name: format!("rung-{index}"),
-        kind: WindowTrackKind::Video { size, frame_rate: FrameRate::PAL },
+        kind: WindowTrackKind::Video { size, frame_rate: FrameRate::PAL, captions: false },
         codecs: "avc1.64001e".to_owned(),
         timescale: Timescale::VIDEO,
         init: Bytes::from_static(b"init"),

@@ -138,7 +138,7 @@ fn adaptation_sets(window: &Window) -> Result<Vec<AdaptationSet>, DashError> {
     let mut sets = Vec::new();
     for track in &window.tracks {
         match track.kind {
-            WindowTrackKind::Video { size, frame_rate } => pictures.push((track, size, frame_rate)),
+            WindowTrackKind::Video { size, frame_rate, .. } => pictures.push((track, size, frame_rate)),
             WindowTrackKind::Audio { sample_rate, channels } => {
                 sets.push(audio_set(window, track, sample_rate, channels)?);
             }
@@ -167,7 +167,13 @@ fn video_set(window: &Window, rungs: &[(&WindowTrack, Size, FrameRate)]) -> Resu
         })
         .collect::<Result<_, DashError>>()?;
     let fastest = rungs.iter().map(|rung| rung.2).max_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+    let has_captions = |rung: &(&WindowTrack, Size, FrameRate)| rung.0.kind.has_captions();
     Ok(AdaptationSet {
+        // SCTE 214-1, 7.2.1: whose language is not known.
+        accessibility: rungs
+            .iter()
+            .any(has_captions)
+            .then(|| Descriptor { scheme: "urn:scte:dash:cc:cea-608:2015", value: "CC1=und".to_owned() }),
         max_width: rungs.iter().map(|rung| rung.1.width).max(),
         max_height: rungs.iter().map(|rung| rung.1.height).max(),
         max_frame_rate: fastest.map(|rate| rate.to_string()),
@@ -211,6 +217,7 @@ fn adaptation_set(
         max_frame_rate: None,
         par: None,
         producer_reference_time: LowLatency::of(window).and_then(LowLatency::producer_reference_time),
+        accessibility: None,
         role: Descriptor { scheme: "urn:mpeg:dash:role:2011", value: "main".to_owned() },
         representations,
     }

@@ -23,6 +23,8 @@ const VERSION: u8 = 7;
 const LONGEST_AUDIO_FRAME: Duration = Duration::from_millis(128);
 /// The group that all variants take their sound from.
 const AUDIO_GROUP: &str = "audio";
+/// The group of closed captions.
+const CAPTIONS_GROUP: &str = "captions";
 
 /// A window that cannot be written as a playlist.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +75,7 @@ pub fn master(window: &Window) -> Result<String, HlsError> {
     writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS")?;
     if pictures.is_empty() {
         for track in sound {
-            variant(&mut out, track, &[])?;
+            variant(&mut out, track, &[], false)?;
         }
         return Ok(out);
     }
@@ -84,14 +86,26 @@ pub fn master(window: &Window) -> Result<String, HlsError> {
         write!(out, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME={}", quoted(&track.name))?;
         writeln!(out, ",DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{channels}\",URI={uri}")?;
     }
+    let captions = pictures.iter().any(|track| track.kind.has_captions());
+    if captions {
+        // 4.4.6.1. Rungs of half the rate, which have none, stand in the group too: a variant without the attribute beside
+        // ones with it would be a variant of which nothing is known.
+        write!(out, "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"{CAPTIONS_GROUP}\",NAME=\"CC1\"")?;
+        writeln!(out, ",DEFAULT=NO,AUTOSELECT=YES,INSTREAM-ID=\"CC1\"")?;
+    }
     for track in pictures {
-        variant(&mut out, track, &sound)?;
+        variant(&mut out, track, &sound, captions)?;
     }
     Ok(out)
 }
 
 /// `EXT-X-STREAM-INF`: rates and codecs are those of the track together with the most demanding sound (4.3.4.2).
-fn variant(out: &mut String, track: &WindowTrack, sound: &[&WindowTrack]) -> Result<(), HlsError> {
+fn variant(
+    out: &mut String,
+    track: &WindowTrack,
+    sound: &[&WindowTrack],
+    captions: bool,
+) -> Result<(), HlsError> {
     let beside = sound.iter().max_by_key(|audio| peak(audio));
     let peak_rate = peak(track).saturating_add(beside.map_or(0, |audio| peak(audio)));
     let mean_rate = mean(track).saturating_add(beside.map_or(0, |audio| mean(audio)));
@@ -103,11 +117,14 @@ fn variant(out: &mut String, track: &WindowTrack, sound: &[&WindowTrack]) -> Res
     }
     write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak_rate},AVERAGE-BANDWIDTH={mean_rate}")?;
     write!(out, ",CODECS={}", quoted(&codecs.join(",")))?;
-    if let WindowTrackKind::Video { size, frame_rate } = track.kind {
+    if let WindowTrackKind::Video { size, frame_rate, .. } = track.kind {
         write!(out, ",RESOLUTION={size},FRAME-RATE={:.3}", frame_rate.as_f64())?;
     }
     if beside.is_some() {
         write!(out, ",AUDIO=\"{AUDIO_GROUP}\"")?;
+    }
+    if captions {
+        write!(out, ",CLOSED-CAPTIONS=\"{CAPTIONS_GROUP}\"")?;
     }
     writeln!(out, "\n{}/index.m3u8", track.name)?;
     Ok(())

@@ -107,6 +107,8 @@ pub enum WindowTrackKind {
         size: Size,
         /// Frames a second of this rung.
         frame_rate: FrameRate,
+        /// Whether closed captions (CEA-608 in CEA-708's packets) stand in its pictures.
+        captions: bool,
     },
     /// Sound.
     Audio {
@@ -115,6 +117,14 @@ pub enum WindowTrackKind {
         /// Speakers.
         channels: u8,
     },
+}
+
+impl WindowTrackKind {
+    /// Whether closed captions stand in its pictures.
+    #[must_use]
+    pub const fn has_captions(&self) -> bool {
+        matches!(self, Self::Video { captions: true, .. })
+    }
 }
 
 /// One listed segment.

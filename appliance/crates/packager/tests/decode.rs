@@ -321,7 +321,7 @@ fn ffmpeg_plays_the_mpd_and_the_playlists() {
             edge: LiveEdge::default(),
         }
     };
-    let video = |frame_rate| WindowTrackKind::Video { size: SIZE, frame_rate };
+    let video = |frame_rate| WindowTrackKind::Video { size: SIZE, frame_rate, captions: true };
     let audio = WindowTrackKind::Audio { sample_rate: 44_100, channels: 2 };
     let window = Window {
         title: "a <hostile> & \"quoted\" title ]]> \u{1}".to_owned(),

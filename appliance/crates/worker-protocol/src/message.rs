@@ -120,6 +120,8 @@ pub enum FromWorker {
         codec: VideoCodec,
         /// The exact size of its pictures.
         size: Size,
+        /// Whether the source's closed captions come out with them, if it has any.
+        captions: bool,
     },
     /// One coded picture, which is the payload: length-prefixed NAL units without parameter sets. In decoding order;
     /// each grid frame comes exactly once, and closed GOPs keep every segment's frames together.

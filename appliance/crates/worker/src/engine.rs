@@ -153,6 +153,9 @@ pub(crate) struct Wish {
 pub(crate) trait Encode {
     /// Pictures.
     type Frame;
+    /// Whether the closed captions of the source's pictures come out with them; at the full rate only, since half of
+    /// them would be gibberish.
+    const CAPTIONS: bool = false;
     /// The configuration record (`avcC`) of all that comes out.
     fn configuration(&self) -> Bytes;
     /// Takes the next frame of the constant rate.

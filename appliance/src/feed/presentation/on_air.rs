@@ -119,6 +119,8 @@ pub(super) struct OnAir {
     left_out: LeftOut,
     /// When its first unit came.
     since: Instant,
+    /// Whether closed captions came with its first pictures; what begins later is passed on, and not announced.
+    captions: bool,
     /// Why the source is to be sent away.
     dismissal: Option<String>,
     workers: Workers,
@@ -196,6 +198,12 @@ impl OnAir {
         let measured = config.frame_rate.is_none().then_some(source.frame_rate);
         let mut this = Self::assemble(config, limits, (Zero::at(zero), cadence), source, (video, audio));
         this.attached = true;
+        this.captions = this.source.video.as_ref().is_some_and(|params| {
+            held.iter().any(|held| match &held.input {
+                Input::Video { payload, .. } => params.has_captions(payload),
+                _ => false,
+            })
+        });
         this.start_worker(&mut actions);
         this.begin_if_open(&mut actions);
         for finding in this.watch.source(zero.instant, &this.source, measured) {
@@ -230,6 +238,7 @@ impl OnAir {
             video,
             audio,
             begun: false,
+            captions: false,
             held: Vec::new(),
             held_bytes: 0,
             input_meter: Meter::default(),
@@ -495,8 +504,9 @@ impl OnAir {
     pub(super) fn worker(&mut self, now: Now, message: FromWorker, payload: Bytes) -> Vec<Action> {
         let mut actions = Vec::new();
         match message {
-            FromWorker::RungOpened { rung, codec, size } => {
+            FromWorker::RungOpened { rung, codec, size, captions } => {
                 let Some(state) = self.rung(rung) else { return actions };
+                state.captions = captions;
                 let spec = TrackSpec::video(codec, payload, size, state.frame_rate());
                 match &state.spec {
                     None => state.spec = Some(spec),
@@ -589,12 +599,14 @@ impl OnAir {
                 name: state.rung.name.clone(),
                 spec: state.spec.clone()?,
                 nominal_bit_rate: u64::from(state.rung.bit_rate),
+                captions: self.captions && state.captions,
             })
         });
         let audio_track = self.audio.as_ref().map(|audio| OpeningTrack {
             name: AUDIO_TRACK.to_owned(),
             spec: audio.spec.clone(),
             nominal_bit_rate: NOMINAL_AUDIO_BIT_RATE,
+            captions: false,
         });
         actions.push(Action::Begin(Opening {
             availability_start_unix_millis: self.zero.unix_millis,

@@ -1,6 +1,7 @@
 //! The state machine under a source, a clock and a worker that the test makes up.
 
 mod arbitrary;
+mod captions;
 mod deaths;
 mod driver;
 mod ends;

@@ -19,7 +19,7 @@ pub(super) fn keep(recording: &store::Presentation, track: usize, package: Packa
 pub(super) fn new_track(track: &OpeningTrack) -> Result<NewTrack, Box<dyn std::error::Error + Send + Sync>> {
     Ok(NewTrack {
         name: track.name.clone(),
-        kind: window_kind(&track.spec),
+        kind: window_kind(&track.spec, track.captions),
         codecs: track.spec.codecs_string()?,
         timescale: track.spec.timescale,
         init: packager::cmaf::init_segment(&track.spec)?,
@@ -27,10 +27,10 @@ pub(super) fn new_track(track: &OpeningTrack) -> Result<NewTrack, Box<dyn std::e
     })
 }
 
-fn window_kind(spec: &TrackSpec) -> WindowTrackKind {
+fn window_kind(spec: &TrackSpec, captions: bool) -> WindowTrackKind {
     match &spec.media {
         TrackMedia::Video { size, frame_rate, .. } => {
-            WindowTrackKind::Video { size: *size, frame_rate: *frame_rate }
+            WindowTrackKind::Video { size: *size, frame_rate: *frame_rate, captions }
         }
         TrackMedia::Audio(params) => {
             WindowTrackKind::Audio { sample_rate: params.sample_rate, channels: params.channels }

@@ -26,14 +26,25 @@ pub(in crate::store) struct TrackRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::store) enum KindRecord {
-    Video { size: Size, frame_rate: FrameRate },
-    Audio { sample_rate: u32, channels: u8 },
+    Video {
+        size: Size,
+        frame_rate: FrameRate,
+        /// Not noted by earlier releases, which did not signal them.
+        #[serde(default)]
+        captions: bool,
+    },
+    Audio {
+        sample_rate: u32,
+        channels: u8,
+    },
 }
 
 impl From<&WindowTrackKind> for KindRecord {
     fn from(kind: &WindowTrackKind) -> Self {
         match *kind {
-            WindowTrackKind::Video { size, frame_rate } => Self::Video { size, frame_rate },
+            WindowTrackKind::Video { size, frame_rate, captions } => {
+                Self::Video { size, frame_rate, captions }
+            }
             WindowTrackKind::Audio { sample_rate, channels } => Self::Audio { sample_rate, channels },
         }
     }
@@ -42,7 +53,7 @@ impl From<&WindowTrackKind> for KindRecord {
 impl From<&KindRecord> for WindowTrackKind {
     fn from(kind: &KindRecord) -> Self {
         match *kind {
-            KindRecord::Video { size, frame_rate } => Self::Video { size, frame_rate },
+            KindRecord::Video { size, frame_rate, captions } => Self::Video { size, frame_rate, captions },
             KindRecord::Audio { sample_rate, channels } => Self::Audio { sample_rate, channels },
         }
     }

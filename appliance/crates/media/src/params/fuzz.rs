@@ -31,6 +31,7 @@ pub fn audio_record(data: &[u8]) {
 /// Any bytes as an access unit: no panic, the NAL units lie within it, and lengthening them changes none.
 pub fn access_unit(params: &VideoParams, data: &[u8]) {
     let _ = params.inspect(data);
+    let _ = params.has_captions(data);
     for length_bytes in [1, 2, 4] {
         let units: Result<Vec<&[u8]>, _> = NalUnits::new(data, length_bytes).collect();
         let Ok(units) = units else { continue };

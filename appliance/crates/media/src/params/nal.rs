@@ -12,8 +12,14 @@ pub const MAX_UNITS: usize = 2_048;
 const H264_IDR: u8 = 5;
 const H264_SEI: u8 = 6;
 const H264_SPS: u8 = 7;
+/// `nal_unit_type` of HEVC (table 7-1).
+const HEVC_PREFIX_SEI: u8 = 39;
 /// `payloadType` of a recovery point SEI message (H.264 and H.265, table D.1).
 const SEI_RECOVERY_POINT: u32 = 6;
+/// That of a message registered by ITU-T T.35, and what one begins with that holds closed captions: country (USA), provider
+/// (ATSC), `user_identifier` and `user_data_type_code` (ATSC A/53 part 4, 6.2.3).
+const SEI_ITU_T_T35: u32 = 4;
+const CAPTIONS: &[u8] = b"\xb5\x00\x31GA94\x03";
 /// OBU types (AV1, 6.2.2).
 const OBU_FRAME_HEADER: u8 = 3;
 const OBU_FRAME: u8 = 6;
@@ -131,6 +137,28 @@ impl VideoParams {
         }
     }
 
+    /// Whether an access unit has closed captions beside it (CEA-608 and 708 as ATSC A/53 has them; H.264 and HEVC only). One
+    /// whose framing does not hold has none.
+    #[must_use]
+    pub fn has_captions(&self, access_unit: &[u8]) -> bool {
+        // The SEI NAL unit's type, by the codec's way to say it.
+        let sei = |nal: &[u8]| match self.codec {
+            VideoCodec::H264 => (nal.first().copied().unwrap_or(0) & 0x1f == H264_SEI).then_some(1),
+            VideoCodec::Hevc => {
+                (nal.first().copied().unwrap_or(0) >> 1 & 0x3f == HEVC_PREFIX_SEI).then_some(2)
+            }
+            VideoCodec::Av1 => None,
+        };
+        self.codec != VideoCodec::Av1
+            && NalUnits::new(access_unit, self.length_bytes()).map_while(Result::ok).any(|nal| {
+                sei(nal).is_some_and(|header_bytes| {
+                    has_message(nal, header_bytes, |kind, rest| {
+                        kind == SEI_ITU_T_T35 && rest.starts_with(CAPTIONS)
+                    })
+                })
+            })
+    }
+
     /// This stream with length fields of 4 bytes, for what reads no others; its access units go through
     /// [`lengthen`]. The same where they have 4 already.
     #[must_use]
@@ -174,7 +202,7 @@ impl VideoParams {
             match nal.first().copied().unwrap_or(0) >> 1 & 0x3f {
                 0..=9 => contents.picture = true,
                 16..=21 => (contents.picture, contents.key) = (true, true),
-                39 => contents.recovery_point |= has_recovery_point(nal, 2),
+                HEVC_PREFIX_SEI => contents.recovery_point |= has_recovery_point(nal, 2),
                 hevc::NAL_SPS => {
                     let known =
                         hevc::record(&self.configuration).is_ok_and(|record| record.sps.contains(&nal));
@@ -229,16 +257,21 @@ pub fn lengthen(access_unit: Bytes, length_bytes: usize) -> Result<Bytes, NalErr
     Ok(out.freeze())
 }
 
-/// Whether an SEI NAL unit has a recovery point message (H.264, 7.3.2.3.1). Emulation prevention bytes are let be:
-/// they stand behind two zeros, and a recovery point comes in the first messages, which have none before it.
 fn has_recovery_point(nal: &[u8], header_bytes: usize) -> bool {
+    has_message(nal, header_bytes, |payload_type, _| payload_type == SEI_RECOVERY_POINT)
+}
+
+/// Whether an SEI NAL unit has a message that `wanted` takes by its type and what follows (H.264, 7.3.2.3.1). Emulation
+/// prevention bytes are let be: they stand behind two zeros, and what is looked for comes in the first messages, which have
+/// none before it.
+fn has_message(nal: &[u8], header_bytes: usize, wanted: impl Fn(u32, &[u8]) -> bool) -> bool {
     let mut rest = nal.get(header_bytes..).unwrap_or_default();
     // 0x80 alone is the trailing bits.
     while rest.len() > 2 {
         let (Some(payload_type), Some(size)) = (ff_coded(&mut rest), ff_coded(&mut rest)) else {
             return false;
         };
-        if payload_type == SEI_RECOVERY_POINT {
+        if wanted(payload_type, rest) {
             return true;
         }
         rest = usize::try_from(size).ok().and_then(|size| rest.get(size..)).unwrap_or_default();

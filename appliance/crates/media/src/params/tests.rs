@@ -176,6 +176,29 @@ fn sees_through_a_lying_key_flag() {
 }
 
 #[test]
+fn captions_are_found_in_h264_and_hevc() {
+    let message = b"\x04\x0d\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x20\x80";
+    // Behind another message, and of another provider.
+    let second = [&b"\x05\x02ab"[..], message].concat();
+    let other = b"\x04\x0d\xb5\x00\x3bGA94\x03\x41\xff\xfc\x94\x20\x80";
+    let unit = |header: &[u8], message: &[u8]| {
+        let nal = [header, message].concat();
+        [&u32::try_from(nal.len()).unwrap().to_be_bytes()[..], &nal].concat()
+    };
+    let avc = VideoParams::from_avcc(bytes(AVC_1080P2997)).unwrap();
+    let hevc = VideoParams::from_hvcc(bytes(HEVC_1078P5994_10)).unwrap();
+    for (params, header) in [(&avc, &[0x06][..]), (&hevc, &[0x4e, 0x01])] {
+        assert!(params.has_captions(&unit(header, message)));
+        assert!(params.has_captions(&unit(header, &second)));
+        assert!(!params.has_captions(&unit(header, other)));
+        assert!(!params.has_captions(&unit(&[0x41], message)));
+        let mut cut = unit(header, message);
+        cut.truncate(12);
+        assert!(!params.has_captions(&cut), "the NAL unit reaches beyond its access unit");
+    }
+}
+
+#[test]
 fn short_length_fields_are_made_long() {
     let short = Bytes::from_static(&[0, 2, 0x65, 0x88, 0, 1, 0x06]);
     let long = lengthen(short, 2).unwrap();

@@ -133,6 +133,8 @@ pub(super) struct AdaptationSet {
     pub(super) par: Option<String>,
     #[serde(rename = "ProducerReferenceTime", skip_serializing_if = "Option::is_none")]
     pub(super) producer_reference_time: Option<ProducerReferenceTime>,
+    #[serde(rename = "Accessibility", skip_serializing_if = "Option::is_none")]
+    pub(super) accessibility: Option<Descriptor>,
     #[serde(rename = "Role")]
     pub(super) role: Descriptor,
     #[serde(rename = "Representation")]

@@ -67,6 +67,18 @@ fn a_live_manifest_says_all_that_a_player_asks() {
 }
 
 #[test]
+fn captions_are_announced_where_there_are_any() {
+    let mut window = sample::window(true, 5, 35);
+    assert!(!mpd(&window).unwrap().contains("Accessibility"));
+    sample::with_captions(&mut window);
+    let text = mpd(&window).unwrap();
+    let line = r#"<Accessibility schemeIdUri="urn:scte:dash:cc:cea-608:2015" value="CC1=und"/>"#;
+    assert_eq!(text.matches(line).count(), 1, "{text}");
+    let [captions, role] = [line, "<Role "].map(|part| text.find(part).unwrap());
+    assert!(captions < role, "the order of the schema (ISO/IEC 23009-1, 5.3.3.3)");
+}
+
+#[test]
 fn nobody_begins_within_the_first_second() {
     // Where a player begins, from the manifest of a presentation that lists that many segments: the end of what is
     // listed, less the delay.

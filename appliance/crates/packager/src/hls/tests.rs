@@ -20,6 +20,22 @@ fn the_master_playlist_pairs_each_rung_with_the_sound() {
 }
 
 #[test]
+fn captions_are_a_group_of_every_variant_where_there_are_any() {
+    let mut window = sample::window(true, 5, 35);
+    assert!(!master(&window).unwrap().contains("CAPTIONS"));
+    sample::with_captions(&mut window);
+    let text = master(&window).unwrap();
+    let group = "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"CC1\",DEFAULT=NO,AUTOSELECT=YES,\
+                 INSTREAM-ID=\"CC1\"";
+    assert_eq!(text.lines().filter(|line| *line == group).count(), 1, "{text}");
+    let variants = text.lines().filter(|line| line.starts_with("#EXT-X-STREAM-INF"));
+    assert!(
+        variants.clone().count() == 2
+            && variants.into_iter().all(|line| line.ends_with(",CLOSED-CAPTIONS=\"captions\""))
+    );
+}
+
+#[test]
 fn sound_alone_is_a_variant_and_pictures_alone_have_no_group() {
     let mut window = sample::window(true, 1, 3);
     let sound = window.tracks.split_off(2);

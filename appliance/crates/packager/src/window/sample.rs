@@ -39,6 +39,7 @@ pub(crate) fn window(live: bool, from: u64, to: u64) -> Window {
         kind: WindowTrackKind::Video {
             size,
             frame_rate: if rung_rate == RungRate::Half { rate.half() } else { rate },
+            captions: false,
         },
         segments: (from..to).map(pictures).collect(),
         edge: LiveEdge::default(),
@@ -67,5 +68,12 @@ pub(crate) fn window(live: bool, from: u64, to: u64) -> Window {
                 edge: LiveEdge::default(),
             },
         ],
+    }
+}
+
+/// Captions in the rungs of the full rate, the first.
+pub(crate) fn with_captions(window: &mut Window) {
+    if let WindowTrackKind::Video { captions, .. } = &mut window.tracks[0].kind {
+        *captions = true;
     }
 }

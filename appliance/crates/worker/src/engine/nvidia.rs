@@ -313,6 +313,7 @@ impl Decode for gpu::Decoder {
 
 impl Encode for gpu::Encoder {
     type Frame = gpu::Frame;
+    const CAPTIONS: bool = true;
 
     fn configuration(&self) -> Bytes {
         Bytes::copy_from_slice(Self::configuration(self))

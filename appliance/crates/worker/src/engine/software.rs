@@ -159,6 +159,7 @@ impl Decode for software::Decoder {
 
 impl Encode for software::Encoder {
     type Frame = software::Frame;
+    const CAPTIONS: bool = true;
 
     fn configuration(&self) -> Bytes {
         Bytes::copy_from_slice(Self::configuration(self))

@@ -85,7 +85,9 @@ impl<F: Send + 'static> RungThread<F> {
         let grid = job.cadence.frame_rate();
         let all = job.rungs.iter().map(|r| r.rung.samples_per_second(grid)).sum();
         let encoder = engine.encoder(rung, rung.frame_rate(grid), all, job.latency)?;
-        let opened = FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size };
+        let captions = E::Encoder::CAPTIONS && rung.rate == RungRate::Full;
+        let opened =
+            FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size, captions };
         out.outbox.send(opened, encoder.configuration())?;
         let (queue, tasks) = mpsc::sync_channel(QUEUE_FRAMES);
         let (outbox, counters, alarm) = (out.outbox.clone(), Arc::clone(out.counters), out.alarm.clone());

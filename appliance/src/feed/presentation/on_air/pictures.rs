@@ -57,6 +57,8 @@ pub(super) struct RungState {
     pub(super) rung: Rung,
     /// There once its encoder is open.
     pub(super) spec: Option<TrackSpec>,
+    /// Whether it passes closed captions on.
+    pub(super) captions: bool,
     pub(super) meter: Meter,
     cadence: Cadence,
     producer_zero: Option<u64>,
@@ -72,6 +74,7 @@ impl RungState {
         let mut this = Self {
             rung,
             spec: None,
+            captions: false,
             meter: Meter::default(),
             cadence,
             producer_zero: start.producer_zero,

@@ -49,7 +49,7 @@ fn input() -> impl Strategy<Value = Input> {
 fn said() -> impl Strategy<Value = FromWorker> {
     let size = Size { width: 640, height: 360 };
     prop_oneof![
-        1 => (0u8..5).prop_map(move |rung| FromWorker::RungOpened { rung, codec: VideoCodec::H264, size }),
+        1 => (0u8..5).prop_map(move |rung| FromWorker::RungOpened { rung, codec: VideoCodec::H264, size, captions: true }),
         4 => (0u8..5, prop_oneof![0u64..200, any::<u64>()], any::<bool>())
             .prop_map(|(rung, frame, key)| FromWorker::Picture { rung, frame, key }),
         1 => (any::<u64>(), any::<u64>()).prop_map(|(units_in, pictures_decoded)| {

@@ -95,8 +95,12 @@ impl Worker {
         let mut says = VecDeque::new();
         for (index, rung) in job.rungs.iter().enumerate().filter(|_| ways.opens) {
             let rung_index = u8::try_from(index).unwrap();
-            let opened =
-                FromWorker::RungOpened { rung: rung_index, codec: VideoCodec::H264, size: rung.rung.size };
+            let opened = FromWorker::RungOpened {
+                rung: rung_index,
+                codec: VideoCodec::H264,
+                size: rung.rung.size,
+                captions: true,
+            };
             says.push_back((opened, Bytes::from_static(AVC_1080P2997)));
         }
         Self {

@@ -114,6 +114,7 @@ fn a_worker_that_breaks_order_ends_the_publish_and_what_was_whole_stays() {
             rung: 9,
             codec: VideoCodec::H264,
             size: media::Size { width: 2, height: 2 },
+            captions: false,
         },
         b"",
     );

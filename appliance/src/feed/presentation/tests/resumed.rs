@@ -115,6 +115,7 @@ fn an_encoder_with_other_parameters_ends_it_before_anything_is_put_out() {
         rung: 0,
         codec: media::VideoCodec::H264,
         size: media::Size { width: 1920, height: 1080 },
+        captions: true,
     };
     driver.say(opened, &[1, 100, 0, 40, 0xff, 0xe1, 0, 0]);
     assert!(driver.log.closed);
