@@ -7,13 +7,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use appliance::store::StoreError;
+use appliance::store::archive::backend::Part;
 use media::{MediaTime, SegmentNumber};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::programme::{
     TRACKS, begin, begin_with_memory, fetch, keep_all, numbers, open, push, segment, soon, write,
+    write_and_archive,
 };
+use crate::shaky_disk::ShakyDisk;
 
 const ID: &str = "20261121T031500.000Z";
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -207,6 +210,24 @@ async fn what_nobody_decided_on_stays_interrupted_over_a_stop() {
     }
 }
 
+/// A sector that cannot be read now says nothing of what was written to it.
+#[tokio::test]
+async fn what_the_disk_cannot_read_is_kept() {
+    for part in [Part::Segment(SegmentNumber(6)), Part::Init] {
+        let folder = cut_off(6).await;
+        let disk = ShakyDisk::new(folder.path());
+        disk.spoil(TRACKS[1], part);
+        let (store, _registry) = disk.store(folder.path(), &keep_all());
+        assert!(file(folder.path(), 1, 6).exists(), "{part:?}");
+        store.shutdown(DEADLINE).await;
+        drop(store);
+        // The disk gives it out after all.
+        let (store, _registry) = open(&keep_all(), folder.path());
+        assert_eq!(fetch(&store, "studio-a", ID, 1, Some(6)).await, Some(segment(1, 6)), "{part:?}");
+        assert_eq!(store.interrupted("studio-a").unwrap().next_segment, SegmentNumber(7), "{part:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_window_goes_on_from_the_archive() {
     let folder = tempfile::tempdir().unwrap();
@@ -214,9 +235,9 @@ async fn the_window_goes_on_from_the_archive() {
     let (store, _registry) = open(&keep_all(), folder.path());
     let (window, memory) = (Duration::from_secs(40), Duration::from_secs(8));
     let presentation = begin_with_memory(&store, "studio-a", ID, window, memory);
-    write(&presentation, 1..=50);
+    write_and_archive(&store, &presentation, 1..=50);
     presentation.note_resume(b"noted later".to_vec());
-    write(&presentation, [51]);
+    write_and_archive(&store, &presentation, [51]);
     let rates = |store: &appliance::store::Store| {
         let window = store.live("studio-a").unwrap().window("");
         window.tracks.iter().map(|it| (it.peak_bit_rate, it.mean_bit_rate)).collect::<Vec<_>>()

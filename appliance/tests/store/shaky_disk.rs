@@ -27,6 +27,8 @@ pub(crate) struct ShakyDisk {
     mood: Mutex<Mood>,
     /// What housekeeping hangs on, until it is let go.
     held: Mutex<Option<PresentationId>>,
+    /// What cannot be read.
+    unreadable: Mutex<Option<(TrackName, Part)>>,
     changed: Condvar,
 }
 
@@ -42,13 +44,32 @@ impl ShakyDisk {
         archive: &config::Archive,
         held: Option<&str>,
     ) -> (Arc<Self>, Store, Registry) {
-        let held = Mutex::new(held.map(|id| PresentationId::new(id).unwrap()));
-        let disk = LocalDisk::open(&folder.join("archive")).unwrap();
-        let shaky = Arc::new(Self { disk, mood: Mutex::new(Mood::Works), held, changed: Condvar::new() });
+        let shaky = Self::new(folder);
+        *shaky.held.lock().unwrap() = held.map(|id| PresentationId::new(id).unwrap());
+        let (store, registry) = shaky.store(folder, archive);
+        (shaky, store, registry)
+    }
+
+    pub(crate) fn new(folder: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            disk: LocalDisk::open(&folder.join("archive")).unwrap(),
+            mood: Mutex::new(Mood::Works),
+            held: Mutex::default(),
+            unreadable: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Has every read of this fail as a broken sector does.
+    pub(crate) fn spoil(&self, track: &str, part: Part) {
+        *self.unreadable.lock().unwrap() = Some((TrackName::new(track).unwrap(), part));
+    }
+
+    pub(crate) fn store(self: &Arc<Self>, folder: &Path, archive: &config::Archive) -> (Store, Registry) {
         let registry = Registry::new();
         let catalogue = folder.join("catalogue.sqlite");
-        let store = Store::with_backend(archive, shaky.clone(), &catalogue, &registry).unwrap();
-        (shaky, store, registry)
+        let store = Store::with_backend(archive, self.clone(), &catalogue, &registry).unwrap();
+        (store, registry)
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -86,6 +107,11 @@ impl ArchiveBackend for ShakyDisk {
     }
 
     fn read(&self, name: &ObjectName, range: Range<u64>) -> io::Result<Bytes> {
+        let spoilt = self.unreadable.lock().unwrap();
+        if spoilt.as_ref().is_some_and(|(track, part)| *track == name.track && *part == name.part) {
+            return Err(io::Error::from_raw_os_error(nix::libc::EIO));
+        }
+        drop(spoilt);
         self.disk.read(name, range)
     }
 

@@ -1,12 +1,13 @@
 //! At the start: what an earlier run left is put in order, so that the catalogue and the files agree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::ErrorKind;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use media::SegmentNumber;
 use packager::window::WindowSegment;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::ArchiveError;
 use super::backend::{ArchiveBackend, ObjectName, Part};
@@ -269,7 +270,8 @@ fn name_of(presentation: &Listed, track: &TrackRecord, part: Part) -> Result<Obj
     Ok(ObjectName { feed, presentation: id, track: TrackName::new(&track.name)?, part })
 }
 
-/// Whether an object's bytes are those that were written. One that cannot be read is not; one without a checksum is.
+/// Whether an object's bytes are those that were written. One without a checksum is. So is one that the disk cannot read:
+/// that says nothing of what was written, and the disk may yet give it out, as a removed file never will be.
 fn is_intact(
     backend: &dyn ArchiveBackend,
     presentation: &Listed,
@@ -282,9 +284,10 @@ fn is_intact(
     let Ok(object) = name_of(presentation, track, part) else { return false };
     match backend.read(&object, 0..size) {
         Ok(bytes) => u64::try_from(bytes.len()) == Ok(size) && crc32fast::hash(&bytes) == crc32,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => {
-            warn!(%object, %error, "a segment cannot be read");
-            false
+            error!(%object, %error, "what was archived cannot be read; it is kept");
+            true
         }
     }
 }
