@@ -181,7 +181,10 @@ impl MediaState {
         if let Some(document) = self.documents.cached(&key, version) {
             return Ok(document);
         }
-        let window = match view.is_settled() {
+        // A playlist keeps its window and gets an end: its media sequence may not go back to the first segment under those
+        // who read it again (RFC 8216, 6.2.2). All of it is the replay's. An MPD may list more than it did.
+        let whole = view.is_settled() && !matches!(key.manifest, Manifest::Playlist(_));
+        let window = match whole {
             true => {
                 let (store, view) = (self.store.clone(), view.clone());
                 let read = async move { store.live_window(&view, &media_base(&view)).await };

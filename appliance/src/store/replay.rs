@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::SegmentNumber;
+use media::{MediaTime, SegmentNumber};
 use packager::window::{Latency, Window, WindowSegment};
 
 use super::archive::backend::{ArchiveBackend, ObjectName, Part};
@@ -146,6 +146,12 @@ impl Replays {
             }
             track.window(segments, &rates)
         });
+        let tracks: Vec<_> = listed.collect();
+        // What ends under live viewers goes on with the times that there were.
+        let origin = match replay.is_ended() && !newest {
+            true => tracks.iter().filter_map(|track| track.segments.first()).map(|first| first.start).min(),
+            false => None,
+        };
         Ok(Window {
             title: record.title.clone(),
             availability_start_unix_millis: record.availability_start_unix_millis,
@@ -156,8 +162,9 @@ impl Replays {
             latency: Latency::Standard,
             time_shift: duration,
             time_url: TIME_URL.to_owned(),
+            origin: origin.unwrap_or(MediaTime::ZERO),
             media_base: media_base.to_owned(),
-            tracks: listed.collect(),
+            tracks,
         })
     }
 
@@ -248,7 +255,6 @@ fn stretches(tracks: &[Vec<WindowSegment>]) -> Vec<Range<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use media::MediaTime;
     use proptest::prelude::*;
 
     use super::*;

@@ -250,6 +250,7 @@ impl PresentationView {
             latency: self.latency(),
             time_shift: self.record.window,
             time_url: TIME_URL.to_owned(),
+            origin: MediaTime::ZERO,
             media_base: media_base.to_owned(),
             tracks: tracks
                 .map(|(index, track)| WindowTrack {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use test_support::{Stopwatch, wait::poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::programme::{begin, complete, push, segment, write, write_and_archive};
+use crate::programme::{begin, complete, push, segment, soon, write, write_and_archive};
 use crate::server::{DEADLINE, Server, head};
 
 const ID: &str = "20261121T031500.000Z";
@@ -32,7 +32,9 @@ async fn manifests_point_at_segments_that_answer() {
     assert!(playlist.text().contains(&format!("../{ID}/360p/3.m4s")), "{}", playlist.text());
     assert_eq!(server.get("/live/studio-a/480p/index.m3u8").await.status, 404);
 
+    let (view, version) = (presentation.view(), presentation.view().version());
     write(&presentation, [4]);
+    soon("viewers to be told", || view.version() > version);
     let newer = server.request("GET", "/live/studio-a/manifest.mpd", &[("If-None-Match", &etag)]).await;
     assert_eq!(newer.status, 200);
     assert!(server.get("/live/studio-a/360p/index.m3u8").await.text().contains("360p/4.m4s"));
@@ -142,6 +144,7 @@ async fn a_recording_plays_while_it_grows_and_after() {
     let presentation = begin(&server.store, "studio-a", ID, Duration::from_secs(4));
     write_and_archive(&server.store, &presentation, 1..=10);
     let replay = format!("/replay/studio-a/{ID}");
+    let live_playlist = server.get("/live/studio-a/audio/index.m3u8").await;
     let growing = server.get(&format!("{replay}/manifest.mpd")).await;
     assert!(growing.text().contains("type=\"dynamic\""), "{}", growing.text());
     assert!(!growing.field("cache-control").unwrap().contains("immutable"));
@@ -153,6 +156,10 @@ async fn a_recording_plays_while_it_grows_and_after() {
         assert!(mpd.text().contains("type=\"static\""), "{}", mpd.text());
         assert_eq!(mpd.field("cache-control").unwrap().contains("immutable"), path.starts_with("/replay"));
     }
+    // Nothing but the end is new where the programme was live (RFC 8216, 6.2.1): no older segments, no type.
+    let ended = server.get("/live/studio-a/audio/index.m3u8").await;
+    assert_eq!(ended.text(), format!("{}#EXT-X-ENDLIST\n", live_playlist.text()));
+    assert!(ended.text().contains("#EXT-X-MEDIA-SEQUENCE:9\n"), "{}", ended.text());
     let playlist = server.get(&format!("{replay}/audio/index.m3u8")).await;
     assert!(
         playlist.text().contains("#EXT-X-ENDLIST") && playlist.text().contains("/1.m4s"),

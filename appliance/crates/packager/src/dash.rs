@@ -87,7 +87,8 @@ pub fn mpd(window: &Window) -> Result<String, DashError> {
         publish_time: live(rfc3339(window.published_unix_millis)),
         media_presentation_duration: (!window.live).then(|| {
             let end = end(window);
-            xs_duration(low.map_or(end, |low| low.end(end)))
+            let end = low.map_or(end, |low| low.end(end));
+            xs_duration(end.saturating_sub(window.origin.to_duration()))
         }),
         minimum_update_period: live(xs_duration(low.map_or(segment, LowLatency::update_period))),
         min_buffer_time: xs_duration(low.map_or(segment, LowLatency::buffer_time)),
@@ -251,10 +252,16 @@ fn template(window: &Window, track: &WindowTrack) -> Result<SegmentTemplate, Das
         media,
         start_number: track.segments.first().ok_or_else(nothing)?.number.0,
         duration: None,
+        presentation_time_offset: origin(window, track),
         availability_time_offset: None,
         availability_time_complete: None,
         timeline: Some(SegmentTimeline { runs: timeline(track)? }),
     })
+}
+
+/// What of a track's times is the Period's zero (ISO/IEC 23009-1, 5.3.9.2); none where that is the presentation's.
+fn origin(window: &Window, track: &WindowTrack) -> Option<u64> {
+    u64::try_from(window.origin.ticks_at(track.timescale)).ok().filter(|ticks| *ticks > 0)
 }
 
 /// Segments of the same length that follow on each other share an entry; a time stands where one does not follow.

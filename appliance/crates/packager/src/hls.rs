@@ -161,9 +161,7 @@ pub fn media_update(window: &Window, track: usize, skip: Skip) -> Result<String,
         target_duration(window, track)
     )?;
     writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", first.number)?;
-    if !window.live {
-        writeln!(out, "#EXT-X-PLAYLIST-TYPE:VOD")?;
-    }
+    // No EXT-X-PLAYLIST-TYPE: what has ended was live at the same URL, and may not gain one (6.2.1). The end says as much.
     writeln!(out, "#EXT-X-MAP:URI={}", quoted(&format!("{folder}/init.mp4")))?;
     writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", rfc3339(wall))?;
     let mut expected = first.number;

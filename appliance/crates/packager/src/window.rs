@@ -27,6 +27,9 @@ pub struct Window {
     pub time_shift: Duration,
     /// Where `UTCTiming` points: an absolute path or URL.
     pub time_url: String,
+    /// What players are to take for zero: the presentation's own while it is live, and where it was; of a recording whose
+    /// beginning is gone, where what is left begins.
+    pub origin: MediaTime,
     /// What stands before media paths in the manifests: empty, or `20261121T031500Z/`.
     pub media_base: String,
     /// Video rungs, best first, then audio.

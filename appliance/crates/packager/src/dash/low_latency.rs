@@ -121,6 +121,7 @@ impl<'a> LowLatency<'a> {
             media,
             start_number: 1,
             duration: u64::try_from(self.window.segment_ticks()).ok(),
+            presentation_time_offset: None,
             availability_time_offset: live.then(|| seconds_down(self.availability_time_offset(track))),
             availability_time_complete: live.then_some(false),
             timeline: None,

@@ -178,6 +178,8 @@ pub(super) struct SegmentTemplate {
     /// Of every segment, where there is no timeline.
     #[serde(rename = "@duration", skip_serializing_if = "Option::is_none")]
     pub(super) duration: Option<u64>,
+    #[serde(rename = "@presentationTimeOffset", skip_serializing_if = "Option::is_none")]
+    pub(super) presentation_time_offset: Option<u64>,
     #[serde(rename = "@availabilityTimeOffset", skip_serializing_if = "Option::is_none")]
     pub(super) availability_time_offset: Option<String>,
     #[serde(rename = "@availabilityTimeComplete", skip_serializing_if = "Option::is_none")]

@@ -139,6 +139,28 @@ fn an_ended_presentation_is_static() {
     assert_eq!(template.media.as_deref(), Some("$RepresentationID$/$Number$.m4s"));
 }
 
+/// Retention has taken what was before: what is left plays from its first picture, for as long as it is.
+#[test]
+fn a_recording_without_its_beginning_begins_with_what_is_left() {
+    let mut window = sample::window(false, 5, 9);
+    let first = window.tracks[0].segments[0];
+    window.origin = first.start;
+    let mpd = read(&window);
+    let last = window.tracks[2].segments[3];
+    let end = last.start.plus(last.duration).to_duration();
+    assert_eq!(mpd.mediaPresentationDuration, Some(end - first.start.to_duration()));
+    let sets = &mpd.periods[0].adaptations;
+    let templates = [template_of(&sets[0], 0), template_of(&sets[0], 1), template_of(&sets[1], 0)];
+    for (track, template) in window.tracks.iter().zip(templates) {
+        let ticks = u64::try_from(first.start.ticks_at(track.timescale)).unwrap();
+        assert_eq!(template.presentationTimeOffset, Some(ticks));
+        let sample = u64::from(track.timescale.get());
+        assert!(times(template)[0].1.abs_diff(ticks) < sample / 20, "it begins at the Period's beginning");
+    }
+    window.origin = MediaTime::ZERO;
+    assert_eq!(template_of(&read(&window).periods[0].adaptations[0], 0).presentationTimeOffset, None);
+}
+
 #[test]
 fn sound_alone_and_pictures_alone() {
     let mut window = sample::window(true, 1, 3);

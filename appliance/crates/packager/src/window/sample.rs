@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media::ladder::RungRate;
-use media::{Cadence, FrameRate, SegmentNumber, Size, Timescale};
+use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
 
 use super::{Latency, LiveEdge, Window, WindowSegment, WindowTrack, WindowTrackKind};
 use crate::segmenter::AudioGrid;
@@ -53,6 +53,7 @@ pub(crate) fn window(live: bool, from: u64, to: u64) -> Window {
         latency: Latency::Standard,
         time_shift: Duration::from_secs(60),
         time_url: "/time".to_owned(),
+        origin: MediaTime::ZERO,
         media_base: "20261121T031500Z/".to_owned(),
         tracks: vec![
             rung("720p", Size { width: 1280, height: 720 }, RungRate::Full, 3_000_000),
