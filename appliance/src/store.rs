@@ -443,6 +443,13 @@ impl Store {
         Some(health)
     }
 
+    /// Whether a feed has had such a presentation, as far as memory knows: of one that it never had nothing is kept, and no
+    /// disk need be asked.
+    #[must_use]
+    pub fn knows(&self, feed: &FeedName, id: &PresentationId) -> bool {
+        unpoisoned(&self.shared.taken).contains(&(feed.clone(), id.clone()))
+    }
+
     /// A presentation in the archive.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ const NOT_AT_ALL: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SUCH_NAME: &str = "there is nothing of that name";
 /// For a track that is none.
 const NO_SUCH_RUNG: &str = "there is no such rung";
+/// For a presentation that is none.
+const NO_SUCH_RECORDING: &str = "there is no such recording";
 /// For a segment or a part of one.
 const NO_SUCH_SEGMENT: &str = "this segment is not there: not yet, or no longer";
 
@@ -229,11 +231,14 @@ impl MediaState {
         presentation: PresentationId,
         manifest: Manifest,
     ) -> Result<(Arc<Document>, bool), Fault> {
+        if !self.store.knows(&feed, &presentation) {
+            return Err(Fault::NotFound(NO_SUCH_RECORDING));
+        }
         let found = {
             let (store, feed, presentation) = (self.store.clone(), feed.clone(), presentation.clone());
             self.disk.read(async move { store.replay(&feed, &presentation).await }).await?
         };
-        let replay = found.ok_or(Fault::NotFound("there is no such recording"))?;
+        let replay = found.ok_or(Fault::NotFound(NO_SUCH_RECORDING))?;
         let key = Key { replay: true, feed, presentation, manifest, delta: false };
         if let Some(document) = self.documents.cached(&key, replay.version()) {
             return Ok((document, replay.is_ended()));
@@ -414,6 +419,9 @@ impl MediaState {
         track: &TrackName,
         number: Option<SegmentNumber>,
     ) -> Result<Option<(Media, bool)>, Fault> {
+        if !self.store.knows(feed, presentation) {
+            return Ok(None);
+        }
         let (store, feed, presentation, track) =
             (self.store.clone(), feed.clone(), presentation.clone(), track.clone());
         let read = async move { store.archived(&feed, &presentation, &track, number).await };

@@ -70,6 +70,13 @@ async fn a_disk_that_hangs_takes_so_many_readers_and_the_rest_goes_on() {
     let since = Stopwatch::start();
     assert_eq!(server.get("/live/studio-a/360p/20.m4s").await.status, 200);
     assert_eq!(server.get("/live/studio-a/manifest.mpd").await.status, 200);
+    // Of what there never was, memory knows.
+    let unknown = "20201121T031500.123Z";
+    for path in ["live/studio-a", "replay/studio-a", "replay/studio-z"] {
+        assert_eq!(server.get(&format!("/{path}/{unknown}/360p/1.m4s")).await.status, 404);
+        assert_eq!(server.get(&format!("/{path}/{unknown}/360p/init.mp4")).await.status, 404);
+    }
+    assert_eq!(server.get(&format!("/replay/studio-a/{unknown}/manifest.mpd")).await.status, 404);
     assert!(since.elapsed() < Duration::from_secs(1), "memory was waited for: {:?}", since.elapsed());
     // Nobody waits for ever for the rest of what has begun.
     let mut rest = Vec::new();

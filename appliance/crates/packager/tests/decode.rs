@@ -332,7 +332,7 @@ fn ffmpeg_plays_the_mpd_and_the_playlists() {
         latency: Latency::Standard,
         time_shift: Duration::from_secs(60),
         time_url: "/time".to_owned(),
-        origin: MediaTime::ZERO,
+        origin: media::MediaTime::ZERO,
         media_base: "media/".to_owned(),
         tracks: vec![
             track("full", &full.spec, &package(&full, cadence, RungRate::Full, first), video(grid)),
