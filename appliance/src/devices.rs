@@ -126,18 +126,21 @@ impl Devices {
     }
 
     /// Takes the device that suits `wish` for a ladder of `load` luma samples a second. Where there is none, or a better
-    /// one encodes nothing, the devices are looked at again, for the next who asks.
+    /// one encodes nothing, the devices are looked at again, for the next who asks. `before`, which was used before, goes
+    /// first where it is there and suits.
     ///
     /// # Errors
     /// Where no device suits, with what is wrong with those that would.
-    pub fn take(&self, wish: &DeviceWish, load: u64) -> Result<Share, NoDevice> {
+    pub fn take(&self, wish: &DeviceWish, before: Option<&DeviceId>, load: u64) -> Result<Share, NoDevice> {
         let inventory = self.inventory().unwrap_or_default();
         let mut busy = self.shared.busy();
         let chosen = choice::choose(&inventory, wish, &busy);
         if chosen.as_ref().map_or(true, |id| choice::would_rather(&inventory, wish, id)) {
             self.look_again();
         }
-        let id = chosen?;
+        let again = before.cloned().filter(|id| choice::suits(wish, id)).map(DeviceWish::Device);
+        let again = again.and_then(|wish| choice::choose(&inventory, &wish, &busy).ok());
+        let id = again.map_or(chosen, Ok)?;
         let entry = busy.entry(id.clone()).or_default();
         *entry = entry.saturating_add(load);
         self.shared.show(&id, *entry);
@@ -150,7 +153,12 @@ impl Devices {
     /// Where none does, with what is wrong with those that would.
     pub fn check(&self, wish: &DeviceWish) -> Result<(), NoDevice> {
         let Some(inventory) = self.inventory() else { return Ok(()) };
-        choice::choose(&inventory, wish, &BTreeMap::new()).map(drop)
+        let chosen = choice::choose(&inventory, wish, &BTreeMap::new());
+        if chosen.is_err() {
+            // For the next who asks.
+            self.look_again();
+        }
+        chosen.map(drop)
     }
 
     /// Luma samples a second that run on each device now.
@@ -218,11 +226,26 @@ mod tests {
         let found = choice::tests::inventory(&["nvidia:0000:01:00.0", "nvidia:0000:02:00.0", "software"]);
         let devices = Devices::known(found);
         let wish = DeviceWish::Engine(EngineKind::Nvidia);
-        let first = devices.take(&wish, 100).unwrap();
-        let second = devices.take(&wish, 10).unwrap();
+        let first = devices.take(&wish, None, 100).unwrap();
+        let second = devices.take(&wish, None, 10).unwrap();
         assert_ne!(first.id(), second.id());
-        assert_eq!(devices.take(&wish, 10).unwrap().id(), second.id());
+        assert_eq!(devices.take(&wish, None, 10).unwrap().id(), second.id());
         drop(first);
-        assert_eq!(devices.take(&wish, 10).unwrap().id().address(), "0000:01:00.0");
+        assert_eq!(devices.take(&wish, None, 10).unwrap().id().address(), "0000:01:00.0");
+    }
+
+    /// Other devices have other parameter sets, and a programme that is gone on with needs the same.
+    #[test]
+    fn what_was_used_before_is_used_again_where_it_is_there_and_allowed() {
+        let found = choice::tests::inventory(&["nvidia:0000:01:00.0", "vaapi:0000:02:00.0", "software"]);
+        let devices = Devices::known(found);
+        let taken = |wish: &DeviceWish, before: &str| {
+            devices.take(wish, Some(&before.parse().unwrap()), 10).unwrap().id().to_string()
+        };
+        for before in ["nvidia:0000:01:00.0", "vaapi:0000:02:00.0", "software"] {
+            assert_eq!(taken(&DeviceWish::Auto, before), before);
+        }
+        assert_eq!(taken(&DeviceWish::Auto, "vaapi:0000:09:00.0"), "nvidia:0000:01:00.0");
+        assert_eq!(taken(&DeviceWish::Engine(EngineKind::Nvidia), "software"), "nvidia:0000:01:00.0");
     }
 }

@@ -60,7 +60,7 @@ pub fn would_rather(inventory: &Inventory, wish: &DeviceWish, chosen: &DeviceId)
         .any(|device| encodes_nothing(device) && rank(&device.id) < rank(chosen))
 }
 
-fn suits(wish: &DeviceWish, id: &DeviceId) -> bool {
+pub(super) fn suits(wish: &DeviceWish, id: &DeviceId) -> bool {
     match wish {
         DeviceWish::Auto => true,
         DeviceWish::Engine(engine) => id.engine() == *engine,

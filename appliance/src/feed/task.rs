@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
-use worker_protocol::ToWorker;
+use worker_protocol::{DeviceId, ToWorker};
 
 use crate::clock;
 use crate::config;
@@ -131,9 +131,13 @@ impl Task {
         let resumed = resume::decide(&config, &left, now.unix_millis)
             .map_err(|refused| chain(&refused))
             .and_then(|(from, silent)| {
-                Presentation::resume(config.clone(), self.parts.limits.clone(), now, silent, from)
+                let device = from.note.device();
+                let limits = self.parts.limits.clone();
+                let (presentation, actions) =
+                    Presentation::resume(config.clone(), limits, now, silent, from)?;
+                Ok((presentation, actions, device))
             });
-        let (presentation, actions) = match resumed {
+        let (presentation, actions, device_before) = match resumed {
             Ok(resumed) => resumed,
             Err(why) => {
                 info!(feed = config.name, presentation = %id, why, "what was on air becomes a recording");
@@ -147,6 +151,7 @@ impl Task {
         };
         let mut programme = self.programme(config, presentation).await;
         programme.recording = Some(recording);
+        programme.device_before = device_before;
         programme.roles.push(Role::Primary);
         programme.id = Some(id.to_string());
         programme.act(actions);
@@ -165,6 +170,7 @@ impl Task {
             worker: None,
             sound_worker: None,
             device: None,
+            device_before: None,
             worker_build: String::new(),
             roles: Vec::new(),
             rungs: Vec::new(),
@@ -208,6 +214,8 @@ struct Programme {
     sound_worker: Option<Worker>,
     /// What the programme is transcoded on: the same from its first worker to its last.
     device: Option<Share>,
+    /// What an earlier daemon had it transcoded on.
+    device_before: Option<DeviceId>,
     worker_build: String,
     /// Who has published to it: a publisher of the same role goes on with it.
     roles: Vec<Role>,
@@ -418,7 +426,9 @@ impl Programme {
                 }
                 Action::Note(note) => {
                     if let Some(recording) = &self.recording {
-                        recording.note_resume(note.map_or_else(Vec::new, |note| note.to_bytes()));
+                        let device = self.device.as_ref().map(Share::id).or(self.device_before.as_ref());
+                        let note = note.map(|note| note.on_device(device).to_bytes());
+                        recording.note_resume(note.unwrap_or_default());
                     }
                 }
                 Action::Close => self.closed = true,
@@ -430,10 +440,12 @@ impl Programme {
         self.rungs = job.rungs.iter().map(|rung| rung.rung.name.clone()).collect();
         let device = match self.device.take() {
             Some(device) => device,
-            None => match self.parts.devices.take(&self.config.device, load(&job)) {
-                Ok(device) => device,
-                Err(fault) => return self.fail(&fault),
-            },
+            None => {
+                match self.parts.devices.take(&self.config.device, self.device_before.as_ref(), load(&job)) {
+                    Ok(device) => device,
+                    Err(fault) => return self.fail(&fault),
+                }
+            }
         };
         let metrics = &self.parts.worker_metrics;
         let spawned = supervisor::spawn(&self.parts.worker, device.id(), &self.config.name, metrics);
@@ -494,7 +506,7 @@ impl Programme {
                 memory: self.config.memory,
                 target_latency: (self.config.latency == media::Latency::Low)
                     .then_some(self.config.target_latency),
-                resume: opening.note.to_bytes(),
+                resume: opening.note.on_device(self.device.as_ref().map(Share::id)).to_bytes(),
                 tracks,
             };
             self.parts.store.begin(new).map_err(|fault| fault.to_string())

@@ -5,6 +5,7 @@ use std::time::Duration;
 use media::{FrameRate, Ladder, Latency, Rung, Size, VideoCodec};
 use packager::track::{TrackMedia, TrackSpec};
 use serde::{Deserialize, Serialize};
+use worker_protocol::DeviceId;
 
 use crate::config;
 
@@ -40,6 +41,9 @@ pub struct Note {
     pub(super) audio: Option<Vec<u8>>,
     /// Wall time since when there is no source, in milliseconds since 1970; none while there is one.
     pub(super) silent_since_unix_millis: Option<u64>,
+    /// What encoded it: another device's parameter sets are others. None in notes of releases that did not say.
+    #[serde(default)]
+    device: Option<String>,
 }
 
 /// A rung as it was opened.
@@ -93,7 +97,19 @@ impl Note {
         audio: Option<Vec<u8>>,
         silent_since_unix_millis: Option<u64>,
     ) -> Self {
-        Self { version: VERSION, settings, rungs, audio, silent_since_unix_millis }
+        Self { version: VERSION, settings, rungs, audio, silent_since_unix_millis, device: None }
+    }
+
+    /// With the device that encodes it.
+    #[must_use]
+    pub fn on_device(self, device: Option<&DeviceId>) -> Self {
+        Self { device: device.map(DeviceId::to_string), ..self }
+    }
+
+    /// The device that encoded it, where that is known.
+    #[must_use]
+    pub fn device(&self) -> Option<DeviceId> {
+        self.device.as_deref()?.parse().ok()
     }
 
     /// As it is kept.
