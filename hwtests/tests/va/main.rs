@@ -5,5 +5,6 @@ mod client;
 mod faults;
 mod ffmpeg_decode;
 mod ffmpeg_encode;
+mod flat;
 mod rules;
 mod vainfo;

@@ -5,6 +5,7 @@
 //!   of Intel's, sound and as fast as the software inside.
 //! - [`State`]: a file mapped by every process that loaded a driver, as the hardware is one thing that all processes
 //!   see: sessions, memory, the engines' time, counters, and the violations of the driver's rules.
+//! - [`rate_control`]: for the software inside, where its own does not do what a driver must.
 //! - [`Report`]: the state as plain data, for tests and for the program `sim-report`.
 //!
 //! A driver calls [`State::of_process`] once; a test calls [`State::open`] on its plan and looks at
@@ -18,6 +19,7 @@ mod layout;
 mod locks;
 mod memory;
 pub mod plan;
+pub mod rate_control;
 mod report;
 mod session;
 mod state;

@@ -32,7 +32,10 @@ fn call(
     // SAFETY: the driver's data is a Driver, boxed at initialisation and freed only by vaTerminate, which libva calls last;
     // so it outlives this call, which is all that `body` keeps it for.
     match unsafe { data.cast::<Driver>().as_ref() } {
-        Some(driver) => driver.answer(name, body(driver)),
+        Some(driver) => {
+            let _cpu = driver.state.driver_cpu(driver.number);
+            driver.answer(name, body(driver))
+        }
         None => code(ffi::VA_STATUS_ERROR_INVALID_DISPLAY),
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::RawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sim_state::plan::{Kind, Model};
+use sim_state::plan::{Kind, Model, Pictures};
 use sim_state::{Codec as PlanCodec, Lost, Offence, State};
 
 use crate::device::{Codec, Device, Family};
@@ -48,6 +48,11 @@ impl Driver {
         let vendor =
             CString::new(device.vendor()).map_err(|_| code(ffi::VA_STATUS_ERROR_OPERATION_FAILED))?;
         Ok(Self { state, number, device, vendor, objects: Mutex::new(Objects::new()) })
+    }
+
+    /// Whether pictures are coded once, and decoded and scaled not at all.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.state.plan().pictures == Pictures::Flat
     }
 
     pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {

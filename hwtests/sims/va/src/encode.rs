@@ -1,7 +1,7 @@
 //! Encoding: x264 and x265 make the slice data, and every header around it is the client's or built from its
 //! parameters, as a real driver does. Whoever decodes the result therefore finds out whether they fit together.
 
-mod controller;
+mod flat;
 mod h264;
 mod hevc;
 mod packed;
@@ -32,8 +32,8 @@ pub(crate) struct Coded {
     pub(crate) bytes: Vec<u8>,
     /// Where slices begin in it: a fault damages nothing before.
     pub(crate) slices_at: usize,
-    /// The surface for the reconstructed picture, the picture, and what it is.
-    pub(crate) reconstructed: (u32, Pixels, Content),
+    /// The surface for the reconstructed picture, the picture where there is one, and what it is.
+    pub(crate) reconstructed: (u32, Option<Pixels>, Content),
     /// The buffer that the client named.
     pub(crate) coded_buffer: u32,
     pub(crate) average_qp: u32,
@@ -50,10 +50,11 @@ pub(crate) struct Happened {
 }
 
 impl Encoder {
-    pub(crate) fn new(codec: Codec, config: &Config) -> Self {
+    /// `flat`: pictures are coded once, and are those of no picture given.
+    pub(crate) fn new(codec: Codec, config: &Config, flat: bool) -> Self {
         match codec {
-            Codec::H264 => Self::H264(Box::new(H264Encoder::new(config))),
-            Codec::Hevc => Self::Hevc(Box::new(HevcEncoder::new(config))),
+            Codec::H264 => Self::H264(Box::new(H264Encoder::new(config, flat))),
+            Codec::Hevc => Self::Hevc(Box::new(HevcEncoder::new(config, flat))),
         }
     }
 
@@ -85,7 +86,9 @@ impl Encoder {
         }
         let (surface, pixels, content) = &coded.reconstructed;
         let target = surfaces.get_mut(*surface)?;
-        target.pixels.copy_from(pixels);
+        if let Some(pixels) = pixels {
+            target.pixels.copy_from(pixels);
+        }
         target.content = *content;
         store(&coded, own, buffers, notes)?;
         let happened = Happened { idr: coded.idr, rate_changed: coded.rate_changed };

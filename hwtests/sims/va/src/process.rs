@@ -38,6 +38,7 @@ pub(crate) fn run(
     picture: &Picture,
     surfaces: &mut Table<Surface>,
     buffers: &Table<Buffer>,
+    flat: bool,
     notes: &mut Vec<String>,
 ) -> Answer<()> {
     let mut pipelines = picture.all(ffi::VAProcPipelineParameterBufferType);
@@ -66,6 +67,12 @@ pub(crate) fn run(
         notes.push(format!("surface {:#x} is processed, and nothing was ever put in it", pipeline.surface));
     }
     let from = region(pipeline.surface_region, &source.pixels, "surface_region")?;
+    if flat {
+        let target = surfaces.get_mut(picture.target)?;
+        region(pipeline.output_region, &target.pixels, "output_region")?;
+        target.content = Content::Picture;
+        return Ok(());
+    }
     let mut input = source.pixels.clone();
     for id in list(pipeline.filters, pipeline.num_filters as usize, "filters")? {
         let filter = filter(buffers, id)?;

@@ -71,9 +71,10 @@ fn make(
         Purpose::Decode(codec) => {
             (open(Engine::Decode, codec)?, Work::Decode(Box::new(Decoder::new(codec, config.profile)?)))
         }
-        Purpose::Encode(codec) => {
-            (open(Engine::Encode, codec)?, Work::Encode(Box::new(Encoder::new(codec, &config))))
-        }
+        Purpose::Encode(codec) => (
+            open(Engine::Encode, codec)?,
+            Work::Encode(Box::new(Encoder::new(codec, &config, driver.is_flat()))),
+        ),
         Purpose::Process => (None, Work::Process),
     };
     let mut guard = driver.objects();

@@ -139,15 +139,14 @@ fn work(driver: &Driver, objects: &mut Objects, own: u32, picture: &Picture) -> 
         u64::try_from(target.width * target.height).unwrap_or(u64::MAX)
     };
     let mut job = driver.state.begin(driver.number, engine, pixels).map_err(lost)?;
-    let cpu = driver.state.driver_cpu(driver.number);
+    let flat = driver.is_flat();
     let mut notes = Vec::new();
     let own_target = |()| (vec![picture.target], Happened::default());
     let outcome = match &mut context.work {
-        Work::Decode(decoder) => decoder.decode(own, picture, surfaces, &mut notes).map(own_target),
+        Work::Decode(decoder) => decoder.decode(own, picture, surfaces, flat, &mut notes).map(own_target),
         Work::Encode(encoder) => encoder.encode(own, picture, surfaces, buffers, job.corrupt(), &mut notes),
-        Work::Process => process::run(picture, surfaces, buffers, &mut notes).map(own_target),
+        Work::Process => process::run(picture, surfaces, buffers, flat, &mut notes).map(own_target),
     };
-    drop(cpu);
     for note in notes {
         driver.misuse(&format!("vaEndPicture: {note}"));
     }

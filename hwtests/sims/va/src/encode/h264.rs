@@ -5,6 +5,7 @@ mod built;
 use crate::bits::annex_b;
 use crate::client::{Plain, bit, bits, plain, word};
 use crate::context::Picture;
+use crate::encode::flat::{self, Flat};
 use crate::encode::h264::built::{
     built_pps, built_slice_header, built_sps, note_pps_differences, note_sps_differences,
 };
@@ -44,14 +45,17 @@ pub(crate) struct H264Encoder {
     sps: Option<Sps>,
     pps: Option<Pps>,
     x264: Option<(Tools, X264)>,
+    /// What was coded once, where pictures are flat.
+    flat: Option<Flat>,
     previous: Option<Previous>,
     last_idr_pic_id: Option<u16>,
     serial: u64,
 }
 
 impl H264Encoder {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, flat: bool) -> Self {
         Self {
+            flat: flat.then(Flat::default),
             profile: config.profile,
             packed: config.packed_headers,
             rate: Rate::new(config),
@@ -325,7 +329,12 @@ impl H264Encoder {
         if constant && !(0..=51).contains(&client_qp) {
             return Err(invalid(format!("a QP of {client_qp}")));
         }
-        let slices = x264.encode(input, kind, constant.then_some(client_qp)).ok_or_else(|| failed("x264"))?;
+        let slices = match &mut self.flat {
+            Some(made) => made
+                .slices(kind, (input.layout, width, height), |grey| x264.encode(grey, kind, Some(flat::QP))),
+            None => x264.encode(input, kind, constant.then_some(client_qp)),
+        };
+        let slices = slices.ok_or_else(|| failed("x264"))?;
         let mut bytes = Vec::new();
         for unit in
             headers.iter().filter(|header| header.kind != Kind::Slice).flat_map(|header| &header.units)
@@ -370,14 +379,17 @@ impl H264Encoder {
     fn prepare(&mut self, tools: Tools, idr: bool) -> Answer<bool> {
         match &mut self.x264 {
             Some((of, x264)) if *of == tools => {
-                if self.told != Some(self.rate) && !x264.set_rate(&self.rate) {
+                if self.told != Some(self.rate) && self.flat.is_none() && !x264.set_rate(&self.rate) {
                     return Err(failed("x264"));
                 }
             }
             Some(_) if !idr => {
                 return Err(invalid(format!("the tools change to {tools:?} with a picture that is no IDR")));
             }
-            _ => self.x264 = Some((tools, X264::open(&tools, &self.rate).ok_or_else(|| failed("x264"))?)),
+            _ => {
+                self.x264 = Some((tools, X264::open(&tools, &self.rate).ok_or_else(|| failed("x264"))?));
+                self.flat = self.flat.take().map(|_| Flat::default());
+            }
         }
         let told = self.told.replace(self.rate);
         Ok(told.is_some_and(|told| told != self.rate))

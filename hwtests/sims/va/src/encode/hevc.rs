@@ -5,6 +5,7 @@ mod built;
 use crate::bits::annex_b;
 use crate::client::{Plain, bit, plain, word};
 use crate::context::Picture;
+use crate::encode::flat::{self, Flat};
 use crate::encode::hevc::built::{
     built_pps, built_slice_header, built_sps, note_pps_differences, note_sps_differences,
 };
@@ -45,6 +46,8 @@ pub(crate) struct HevcEncoder {
     sps: Option<Sps>,
     pps: Option<Pps>,
     x265: Option<(Tools, X265)>,
+    /// What was coded once, where pictures are flat.
+    flat: Option<Flat>,
     previous: Option<Previous>,
     serial: u64,
 }
@@ -57,8 +60,9 @@ struct Under {
 }
 
 impl HevcEncoder {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, flat: bool) -> Self {
         Self {
+            flat: flat.then(Flat::default),
             profile: config.profile,
             packed: config.packed_headers,
             rate: Rate::new(config),
@@ -305,7 +309,13 @@ impl HevcEncoder {
         if constant && !(0..=51).contains(&client_qp) {
             return Err(invalid(format!("a QP of {client_qp}")));
         }
-        let slices = x265.encode(input, kind, &self.rate, client_qp).ok_or_else(|| failed("x265"))?;
+        let slices = match &mut self.flat {
+            Some(made) => made.slices(kind, (tools.layout, tools.width, tools.height), |grey| {
+                x265.encode(grey, kind, &Rate { method: Method::Cqp, ..self.rate }, flat::QP)
+            }),
+            None => x265.encode(input, kind, &self.rate, client_qp),
+        };
+        let slices = slices.ok_or_else(|| failed("x265"))?;
         let mut bytes = Vec::new();
         for unit in
             headers.iter().filter(|header| header.kind != Kind::Slice).flat_map(|header| &header.units)
@@ -348,7 +358,10 @@ impl HevcEncoder {
             Some(_) if !idr => {
                 return Err(invalid(format!("the tools change to {tools:?} with a picture that is no IDR")));
             }
-            _ => self.x265 = Some((tools, X265::open(&tools, &self.rate).ok_or_else(|| failed("x265"))?)),
+            _ => {
+                self.x265 = Some((tools, X265::open(&tools, &self.rate).ok_or_else(|| failed("x265"))?));
+                self.flat = self.flat.take().map(|_| Flat::default());
+            }
         }
         let told = self.told.replace(self.rate);
         Ok(told.is_some_and(|told| told != self.rate))

@@ -1,5 +1,7 @@
 //! Rate control, from the parameters that clients send between pictures.
 
+use sim_state::rate_control::Target;
+
 use crate::client::{Plain, plain};
 use crate::context::Picture;
 use crate::ffi;
@@ -113,6 +115,19 @@ impl Rate {
         }
         self.min_qp = control.min_qp.min(51);
         self.max_qp = control.max_qp.min(51);
+    }
+
+    /// What the pictures are to take, where libraries are told each picture's QP.
+    pub(crate) fn target(&self) -> Target {
+        let kbits = if self.method == Method::Qvbr { self.peak_kbits() } else { self.target_kbits() };
+        let least = if self.method == Method::Qvbr { self.min_qp.max(self.quality) } else { self.min_qp };
+        let most = if self.max_qp > 0 { self.max_qp } else { 51 };
+        let qp = |qp: u32| i32::try_from(qp).unwrap_or(51);
+        Target {
+            bit_rate: u32::try_from(kbits).unwrap_or(1).saturating_mul(1000),
+            frame_rate: self.frame_rate,
+            qp: (qp(least).max(1), qp(most)),
+        }
     }
 
     /// Mean rate in kbit/s.

@@ -40,7 +40,8 @@ pub(crate) enum PictureKind {
 pub(crate) struct Slices {
     /// Slice NAL units, without emulation prevention bytes.
     pub(crate) units: Vec<Vec<u8>>,
-    pub(crate) reconstructed: Pixels,
+    /// As every decoder sees it; none where nothing was coded.
+    pub(crate) reconstructed: Option<Pixels>,
 }
 
 /// An encoder.
@@ -189,7 +190,7 @@ impl X264 {
         };
         let is_slice = |unit: &Vec<u8>| [NAL_SLICE, NAL_IDR].contains(&u32::from(unit[0] & 31));
         let units = collect(units, size)?.into_iter().filter(is_slice).collect();
-        Some(Slices { units, reconstructed: self.reconstructed(&output)? })
+        Some(Slices { units, reconstructed: Some(self.reconstructed(&output)?) })
     }
 
     /// The picture as every decoder sees it.

@@ -3,15 +3,16 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
+use sim_state::rate_control::RateController;
+
 use crate::bits::{split_annex_b, unescape};
-use crate::encode::controller::Controller;
 use crate::encode::rate::{Method, Rate};
 use crate::encode::x264::{PictureKind, Slices};
 use crate::ffi;
 use crate::hevc::{NAL_LAST_SLICE, NAL_PPS, NAL_SPS, Pps, Sps, unit_type};
 use crate::surface::{Layout, Pixels};
 
-const PRESET: &CStr = c"superfast";
+const PRESET: &CStr = c"ultrafast";
 const TUNE: &CStr = c"zerolatency";
 const NO_POOLS: &CStr = c"none";
 
@@ -54,7 +55,7 @@ pub(crate) struct X265 {
     pub(crate) sps: Sps,
     pub(crate) pps: Pps,
     pictures: i64,
-    controller: Controller,
+    controller: RateController,
 }
 
 // SAFETY: an encoder has no tie to the thread that made it; `&mut self` keeps its use to one at a time.
@@ -99,6 +100,8 @@ fn set_tools(parameters: &mut ffi::x265_param, tools: &Tools, rate: &Rate) -> Op
     // Asymmetric partitions come only with rectangular ones.
     parameters.bEnableRectInter = flag(tools.amp);
     parameters.bEnableAMP = flag(tools.amp);
+    // Decided by what the larger blocks came to.
+    parameters.limitModes = u32::from(tools.amp);
     parameters.bEnableSAO = flag(tools.sao);
     parameters.bEnableStrongIntraSmoothing = flag(tools.strong_intra_smoothing);
     parameters.bEnableTemporalMvp = flag(tools.temporal_mvp);
@@ -145,7 +148,7 @@ impl X265 {
             sps,
             pps,
             pictures: 0,
-            controller: Controller::default(),
+            controller: RateController::default(),
         };
         for unit in encoder.headers()? {
             match unit_type(&unit) {
@@ -174,7 +177,13 @@ impl X265 {
         client_qp: i32,
     ) -> Option<Slices> {
         let samples = u32::try_from(self.tools.width * self.tools.height).unwrap_or(u32::MAX);
-        let qp = if rate.method == Method::Cqp { client_qp } else { self.controller.qp(kind, rate, samples) };
+        let inter = kind == PictureKind::Predicted;
+        let target = rate.target();
+        let qp = match rate.method {
+            Method::Cqp => client_qp,
+            Method::Icq => i32::try_from(rate.quality).unwrap_or(23),
+            Method::Cbr | Method::Vbr | Method::Qvbr => self.controller.qp(inter, &target, samples),
+        };
         let slice_type = match kind {
             PictureKind::Idr => ffi::X265_TYPE_IDR,
             PictureKind::Intra => ffi::X265_TYPE_I,
@@ -210,8 +219,8 @@ impl X265 {
         let is_slice = |unit: &Vec<u8>| unit_type(unit) <= NAL_LAST_SLICE;
         let units: Vec<Vec<u8>> = collect(units, count, pictures)?.into_iter().filter(is_slice).collect();
         let bytes = units.iter().map(Vec::len).sum::<usize>();
-        self.controller.learn(kind, rate, qp, u32::try_from(bytes * 8).unwrap_or(u32::MAX));
-        Some(Slices { units, reconstructed: self.reconstructed(&output)? })
+        self.controller.learn(inter, &target, qp, u32::try_from(bytes * 8).unwrap_or(u32::MAX));
+        Some(Slices { units, reconstructed: Some(self.reconstructed(&output)?) })
     }
 
     /// Three planes of the encoder's size, each with the bytes from row to row.
