@@ -22,11 +22,18 @@ pub enum Codec {
     H264,
     /// HEVC.
     Hevc,
+    /// AV1.
+    Av1,
 }
 
 impl Codec {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::H264, Self::Hevc];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::H264, Self::Hevc, Self::Av1];
+
+    /// Every format with every number of bits that a sample may have.
+    pub fn with_depths() -> impl Iterator<Item = (Self, u8)> {
+        Self::ALL.into_iter().flat_map(|codec| [(codec, 8), (codec, 10)])
+    }
 
     /// ffmpeg's name for the bare stream, which is also the file's ending.
     #[must_use]
@@ -34,6 +41,7 @@ impl Codec {
         match self {
             Self::H264 => "h264",
             Self::Hevc => "hevc",
+            Self::Av1 => "obu",
         }
     }
 }
@@ -47,6 +55,14 @@ pub struct Picture {
     pub height: u32,
     /// The samples.
     pub planes: [Vec<u8>; 3],
+}
+
+impl Picture {
+    /// Bits of a sample: 8 or 10.
+    #[must_use]
+    pub fn depth(&self) -> u8 {
+        if self.planes[0].len() > (self.width * self.height) as usize { 10 } else { 8 }
+    }
 }
 
 /// What an encoder is to do: 25 frames a second, a constant rate, each picture out as soon as it is coded.
@@ -67,15 +83,15 @@ pub const FRAME_RATE: u32 = 25;
 
 /// A coded picture.
 pub struct Coded {
-    /// An IDR picture.
+    /// An IDR picture, or a key frame.
     pub key: bool,
-    /// NAL units, each after its length in four bytes.
+    /// NAL units, each after its length in four bytes; or OBUs.
     pub data: Vec<u8>,
 }
 
 /// What the suite wants of an engine's encoder. After each `send` and after `finish`, `receive` until `None`.
 pub trait Encode {
-    /// The `avcC` or `hvcC` record.
+    /// The `avcC`, `hvcC` or `av1C` record.
     fn configuration(&self) -> Vec<u8>;
     /// Takes a picture, as an IDR where `idr` says so and never otherwise.
     ///
@@ -98,7 +114,7 @@ pub trait Encode {
 
 /// What the suite wants of an engine's decoder. After each `send` and after `finish`, `receive` until `None`.
 pub trait Decode {
-    /// Takes the NAL units of a picture, each after its length in four bytes.
+    /// Takes the NAL units of a picture, each after its length in four bytes; or its OBUs.
     ///
     /// # Errors
     /// The engine's own.
@@ -192,7 +208,8 @@ const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
     (
         "Simulated NVIDIA",
         "a_new_bit_rate_is_there_within_a_second, Hevc",
-        "x265, which stands behind the simulated NVENC, takes a new bit rate and goes on with the old one",
+        "x265, which stands behind the simulated NVENC, takes a new bit rate and goes on with the old one, its buffer too, \
+     which even a QP that is given for each picture does not get past",
     ),
     (
         "radeonsi",

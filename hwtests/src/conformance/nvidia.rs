@@ -55,6 +55,7 @@ fn format(codec: Codec) -> gpu::Codec {
     match codec {
         Codec::H264 => gpu::Codec::H264,
         Codec::Hevc => gpu::Codec::Hevc,
+        Codec::Av1 => gpu::Codec::Av1,
     }
 }
 
@@ -82,7 +83,7 @@ impl Engine for Nvidia {
         let has = |(codec, depth): &(Codec, u8)| {
             caps.iter().any(|own| (own.codec, own.depth) == (format(*codec), *depth))
         };
-        [(Codec::H264, 8), (Codec::Hevc, 8), (Codec::Hevc, 10)].into_iter().filter(has).collect()
+        Codec::with_depths().filter(has).collect()
     }
 
     fn encoder(&self, job: Job) -> Result<Box<dyn Encode>, Failure> {

@@ -36,6 +36,7 @@ fn format(codec: Codec) -> software::Codec {
     match codec {
         Codec::H264 => software::Codec::H264,
         Codec::Hevc => software::Codec::Hevc,
+        Codec::Av1 => software::Codec::Av1,
     }
 }
 
@@ -49,8 +50,7 @@ impl Engine for Software {
     }
 
     fn decodes(&self) -> Vec<(Codec, u8)> {
-        // Pictures of 10 bits are decoded too, and read only after they were scaled.
-        vec![(Codec::H264, 8), (Codec::Hevc, 8)]
+        Codec::with_depths().collect()
     }
 
     fn encoder(&self, job: Job) -> Result<Box<dyn Encode>, Failure> {

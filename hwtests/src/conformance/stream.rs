@@ -1,6 +1,7 @@
 //! Pictures to encode, and streams to decode that no engine of ours has made.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::conformance::{Codec, Coded, Picture};
@@ -9,7 +10,8 @@ use crate::pictures::FFMPEG;
 use crate::simulation::run;
 
 /// Cuts raw video into pictures.
-fn cut(bytes: &[u8], width: u32, height: u32, sample_bytes: usize) -> Vec<Picture> {
+fn cut(bytes: &[u8], depth: u8, width: u32, height: u32) -> Vec<Picture> {
+    let sample_bytes = usize::from(depth.div_ceil(8));
     let luma = (width * height) as usize * sample_bytes;
     let chroma = (width.div_ceil(2) * height.div_ceil(2)) as usize * sample_bytes;
     let picture = |bytes: &[u8]| Picture {
@@ -24,61 +26,192 @@ fn cut(bytes: &[u8], width: u32, height: u32, sample_bytes: usize) -> Vec<Pictur
     bytes.chunks_exact(luma + 2 * chroma).map(picture).collect()
 }
 
-/// The natural clip's pictures, scaled.
-#[must_use]
-pub fn natural(width: u32, height: u32, count: usize) -> Vec<Picture> {
-    let mut command = Command::new(FFMPEG);
-    command.args(["-v", "error", "-i"]).arg(natural_clip());
-    command.args([
-        "-an",
-        "-frames:v",
-        &count.to_string(),
-        "-vf",
-        &format!("scale={width}:{height}:flags=bicubic"),
-    ]);
-    let output = run(command.args(["-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]));
-    cut(&output.stdout, width, height, 1)
-}
-
 /// A coded stream, as it comes out of a container.
 pub struct Stream {
-    /// The `avcC` or `hvcC` record.
+    /// The format.
+    pub codec: Codec,
+    /// The `avcC`, `hvcC` or `av1C` record.
     pub configuration: Vec<u8>,
-    /// NAL units of each picture, with their lengths.
+    /// NAL units of each picture, with their lengths; or a temporal unit of OBUs.
     pub units: Vec<Vec<u8>>,
-    /// What ffmpeg decodes from it.
-    pub pictures: Vec<Picture>,
+    /// What was coded.
+    pub originals: Vec<Picture>,
+    fixtures: Fixtures,
+    /// The bare stream, among the fixtures.
+    name: String,
 }
 
-/// Codes natural pictures with x264 or x265, with B-frames, and decodes them in software.
+/// What ffmpeg makes for tests, in a folder: each thing once, for all processes that are given the folder.
+#[derive(Debug, Clone)]
+pub struct Fixtures {
+    folder: PathBuf,
+}
+
+impl Fixtures {
+    /// Those in `folder`, which there is.
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// A file that `make` makes at the path it is given, where it is not there yet.
+    fn file(&self, name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+        let path = self.folder.join(name);
+        if !path.exists() {
+            // Whole or not at all: a process that fails leaves no half of it.
+            let beside = self.folder.join(format!("part-{name}"));
+            make(&beside);
+            fs::rename(&beside, &path).expect("the folder can be written");
+        }
+        path
+    }
+
+    fn natural_file(&self, depth: u8, width: u32, height: u32, count: usize) -> PathBuf {
+        self.file(&format!("natural-{depth}-{width}x{height}-{count}.yuv"), |path| {
+            let mut command = Command::new(FFMPEG);
+            command.args(["-v", "error", "-y", "-i"]).arg(natural_clip());
+            command.args(["-an", "-frames:v", &count.to_string()]);
+            command.args(["-vf", &format!("scale={width}:{height}:flags=bicubic")]);
+            run(command.args(["-pix_fmt", pixel_format(depth), "-f", "rawvideo"]).arg(path));
+        })
+    }
+
+    /// The natural clip's pictures, scaled, of 8 or 10 bits.
+    #[must_use]
+    pub fn natural(&self, depth: u8, width: u32, height: u32, count: usize) -> Vec<Picture> {
+        let bytes = fs::read(self.natural_file(depth, width, height, count)).expect("ffmpeg wrote it");
+        cut(&bytes, depth, width, height)
+    }
+
+    /// Natural pictures, coded with x264, x265 or SVT-AV1, with B-frames and the colours of BT.709.
+    ///
+    /// # Panics
+    /// Where ffmpeg fails.
+    #[must_use]
+    pub fn stream(&self, codec: Codec, depth: u8, width: u32, height: u32, count: usize) -> Stream {
+        let originals = self.natural(depth, width, height, count);
+        let name = format!("stream-{depth}-{width}x{height}-{count}.{}", codec.ending());
+        let file = self.file(&name, |path| {
+            let mut command = Command::new(FFMPEG);
+            command.args([
+                "-v",
+                "error",
+                "-y",
+                "-f",
+                "rawvideo",
+                "-pix_fmt",
+                pixel_format(depth),
+                "-r",
+                "25",
+            ]);
+            command.args(["-s", &format!("{width}x{height}"), "-i"]);
+            command.arg(self.natural_file(depth, width, height, count));
+            for option in ["-color_primaries", "-color_trc", "-colorspace"] {
+                command.args([option, "bt709"]);
+            }
+            command.args(["-color_range", "tv"]);
+            match codec {
+                Codec::H264 => {
+                    let parameters = "aud=1:bframes=3:ref=4:weightp=2:keyint=8:crf=20";
+                    command.args(["-c:v", "libx264", "-x264-params", parameters])
+                }
+                Codec::Hevc => {
+                    let parameters = "log-level=error:aud=1:bframes=4:keyint=8:crf=22";
+                    command.args(["-c:v", "libx265", "-preset", "veryfast", "-x265-params", parameters])
+                }
+                Codec::Av1 => {
+                    // What it says of itself it says at every level.
+                    command.env("SVT_LOG", "1");
+                    command.args(["-c:v", "libsvtav1", "-preset", "10", "-crf", "22", "-g", "8"])
+                }
+            };
+            run(command.args(["-f", codec.ending()]).arg(path));
+        });
+        let bytes = fs::read(&file).expect("ffmpeg wrote it");
+        let (configuration, units) = match codec {
+            Codec::Av1 => (av1_record(depth), temporal_units(&bytes)),
+            _ => split(codec, depth, &bytes),
+        };
+        assert_eq!(units.len(), count, "{codec:?}: a unit is a picture");
+        Stream { codec, configuration, units, originals, fixtures: self.clone(), name }
+    }
+}
+
+const fn pixel_format(depth: u8) -> &'static str {
+    if depth == 8 { "yuv420p" } else { "yuv420p10le" }
+}
+
+impl Stream {
+    /// What ffmpeg decodes from it.
+    ///
+    /// # Panics
+    /// Where it fails.
+    #[must_use]
+    pub fn decoded(&self) -> Vec<Picture> {
+        let first = self.originals.first().expect("a stream of something");
+        let (depth, width, height) = (first.depth(), first.width, first.height);
+        let file = self.fixtures.file(&format!("{}.yuv", self.name), |path| {
+            let mut command = Command::new(FFMPEG);
+            command.args(["-v", "error", "-y", "-i"]).arg(self.fixtures.folder.join(&self.name));
+            command.args(["-fps_mode", "passthrough", "-pix_fmt", pixel_format(depth)]);
+            run(command.args(["-f", "rawvideo"]).arg(path));
+        });
+        cut(&fs::read(file).expect("ffmpeg wrote it"), depth, width, height)
+    }
+
+    /// Its units, the first of them with the parameter sets before it, as where a stream changes in the middle.
+    #[must_use]
+    pub fn units_with_parameter_sets(&self) -> Vec<Vec<u8>> {
+        let mut units = self.units.clone();
+        // AV1's sequence header stands in the stream as it is.
+        if let Some(first) = units.first_mut()
+            && self.codec != Codec::Av1
+        {
+            let sets = parameter_sets(self.codec, &self.configuration);
+            let sets: Vec<u8> = sets.iter().flat_map(|set| with_length(set)).collect();
+            first.splice(..0, sets);
+        }
+        units
+    }
+}
+
+/// Peak signal-to-noise ratio in dB over all samples of all pictures, which are as many and of one form.
 ///
 /// # Panics
-/// Where ffmpeg fails.
+/// Where they are not.
 #[must_use]
-pub fn independent(codec: Codec, depth: u8, width: u32, height: u32, count: usize) -> Stream {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("stream").with_extension(codec.ending());
-    let format = if depth == 8 { "yuv420p" } else { "yuv420p10le" };
-    let mut command = Command::new(FFMPEG);
-    command.args(["-v", "error", "-i"]).arg(natural_clip()).args(["-an", "-frames:v", &count.to_string()]);
-    command.args(["-s", &format!("{width}x{height}"), "-pix_fmt", format]);
-    match codec {
-        Codec::H264 => {
-            command.args(["-c:v", "libx264", "-x264-params", "aud=1:bframes=3:ref=4:weightp=2:keyint=8"])
+pub fn psnr_of(pictures: &[Picture], originals: &[Picture]) -> f64 {
+    assert_eq!(pictures.len(), originals.len(), "as many pictures");
+    let (mut squares, mut samples) = (0.0, 0.0);
+    let mut peak = 255.0;
+    for (picture, original) in pictures.iter().zip(originals) {
+        assert_eq!(picture.depth(), original.depth(), "as many bits");
+        for (own, right) in picture.planes.iter().zip(&original.planes) {
+            assert_eq!(own.len(), right.len(), "as many samples");
+            if picture.depth() == 8 {
+                let square = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b)).pow(2);
+                squares += sum_of(own.iter().zip(right).map(square));
+                samples += length_of(own);
+            } else {
+                peak = 1023.0;
+                let word = |pair: &[u8]| u16::from_le_bytes([pair[0], pair[1]]);
+                let square = |(a, b): (&[u8], &[u8])| u64::from(word(a).abs_diff(word(b))).pow(2);
+                squares += sum_of(own.chunks_exact(2).zip(right.chunks_exact(2)).map(square));
+                samples += length_of(own) / 2.0;
+            }
         }
-        Codec::Hevc => {
-            command.args(["-c:v", "libx265", "-x265-params", "log-level=error:aud=1:bframes=4:keyint=8"])
-        }
-    };
-    run(command.arg(&file));
-    let bytes = std::fs::read(&file).expect("ffmpeg wrote it");
-    let mut command = Command::new(FFMPEG);
-    command.args(["-v", "error", "-i"]).arg(&file).args(["-fps_mode", "passthrough", "-pix_fmt", format]);
-    let output = run(command.args(["-f", "rawvideo", "-"]));
-    let pictures = cut(&output.stdout, width, height, usize::from(depth.div_ceil(8)));
-    let (configuration, units) = split(codec, depth, &bytes);
-    assert_eq!((units.len(), pictures.len()), (count, count), "a unit is a picture");
-    Stream { configuration, units, pictures }
+    }
+    10.0 * (f64::powi(peak, 2) * samples / f64::max(squares, 1.0)).log10()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of a plane's squares is far under 2^53")]
+fn sum_of(squares: impl Iterator<Item = u64>) -> f64 {
+    squares.sum::<u64>() as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a plane is far under 2^53 bytes")]
+const fn length_of(plane: &[u8]) -> f64 {
+    plane.len() as f64
 }
 
 /// The NAL units of an Annex B stream.
@@ -103,7 +236,39 @@ fn unit_type(codec: Codec, unit: &[u8]) -> u8 {
     match codec {
         Codec::H264 => unit[0] & 31,
         Codec::Hevc => unit[0] >> 1 & 63,
+        Codec::Av1 => panic!("AV1 has no NAL units"),
     }
+}
+
+/// Temporal units by their delimiters, which containers leave out (AV1 specification, 5.3 and 7.5).
+fn temporal_units(stream: &[u8]) -> Vec<Vec<u8>> {
+    const OBU_TEMPORAL_DELIMITER: u8 = 2;
+    let mut units: Vec<Vec<u8>> = Vec::new();
+    let mut at = 0;
+    while at < stream.len() {
+        let header = stream[at];
+        let (mut size, mut next) = (0_usize, at + 1);
+        // leb128, 4.10.5: seven bits a byte, the lowest first. The header has no extension, and says that there is a size.
+        for shift in (0..).step_by(7) {
+            size |= usize::from(stream[next] & 0x7f) << shift;
+            next += 1;
+            if stream[next - 1] & 0x80 == 0 {
+                break;
+            }
+        }
+        if header >> 3 & 15 == OBU_TEMPORAL_DELIMITER {
+            units.push(Vec::new());
+        } else {
+            units.last_mut().expect("a delimiter first").extend_from_slice(&stream[at..next + size]);
+        }
+        at = next + size;
+    }
+    units
+}
+
+/// `av1C` (AV1-ISOBMFF, 2.3.3) of main profile, 4:2:0, level 4.0, without the sequence header, which stands in the stream.
+fn av1_record(depth: u8) -> Vec<u8> {
+    vec![0x81, 8, if depth == 10 { 0x4c } else { 0x0c }, 0]
 }
 
 /// Record and units of a stream whose pictures each begin with an access unit delimiter.
@@ -111,6 +276,7 @@ fn split(codec: Codec, depth: u8, stream: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let (delimiter, sets): (u8, &[u8]) = match codec {
         Codec::H264 => (9, &[7, 8]),
         Codec::Hevc => (35, &[32, 33, 34]),
+        Codec::Av1 => panic!("AV1 has temporal units"),
     };
     let mut found: Vec<Vec<u8>> = vec![Vec::new(); sets.len()];
     let mut units: Vec<Vec<u8>> = Vec::new();
@@ -137,11 +303,13 @@ fn record(codec: Codec, depth: u8, sets: &[Vec<u8>]) -> Vec<u8> {
             record.extend(length(sps).into_iter().chain(sps.iter().copied()));
             record.push(1);
             record.extend(length(pps).into_iter().chain(pps.iter().copied()));
-            if sps[1] == 100 {
-                record.extend([0xfd, 0xf8, 0xf8, 0]);
+            // High and High 10 say more: 4:2:0, the bits of both, no extension.
+            if matches!(sps[1], 100 | 110) {
+                record.extend([0xfd, 0xf8 | (depth - 8), 0xf8 | (depth - 8), 0]);
             }
             record
         }
+        Codec::Av1 => panic!("AV1 has a record of its own"),
         Codec::Hevc => {
             let [_, sps, _] = sets else { panic!("a VPS, an SPS and a PPS") };
             let mut record = vec![1];
@@ -198,6 +366,8 @@ fn parameter_sets(codec: Codec, record: &[u8]) -> Vec<Vec<u8>> {
                 }
             }
         }
+        // Its sequence header stands in the stream.
+        Codec::Av1 => {}
     }
     sets
 }
@@ -212,6 +382,12 @@ pub fn write(file: &Path, codec: Codec, configuration: &[u8], coded: &[Coded]) {
         bytes.extend([0, 0, 0, 1].into_iter().chain(set));
     }
     for picture in coded {
+        if codec == Codec::Av1 {
+            // A temporal delimiter, which coded pictures come without.
+            bytes.extend([0x12, 0]);
+            bytes.extend_from_slice(&picture.data);
+            continue;
+        }
         let mut rest = &picture.data[..];
         while !rest.is_empty() {
             let (length, after) = rest.split_at(4);
@@ -221,5 +397,5 @@ pub fn write(file: &Path, codec: Codec, configuration: &[u8], coded: &[Coded]) {
             rest = after;
         }
     }
-    std::fs::write(file, bytes).expect("the file can be written");
+    fs::write(file, bytes).expect("the file can be written");
 }

@@ -44,11 +44,17 @@ fn rate(bit_rate: u32) -> RateControl {
     RateControl { bit_rate, max_bit_rate: bit_rate, buffer_bits: bit_rate / 2 }
 }
 
-fn format(codec: Codec) -> vaapi::Codec {
+/// AV1 is not coded over VA-API here: the worker leaves it to the CPU.
+fn format(codec: Codec) -> Option<vaapi::Codec> {
     match codec {
-        Codec::H264 => vaapi::Codec::H264,
-        Codec::Hevc => vaapi::Codec::Hevc,
+        Codec::H264 => Some(vaapi::Codec::H264),
+        Codec::Hevc => Some(vaapi::Codec::Hevc),
+        Codec::Av1 => None,
     }
+}
+
+fn format_or_failure(codec: Codec) -> Result<vaapi::Codec, Failure> {
+    format(codec).ok_or_else(|| "AV1 over VA-API".into())
 }
 
 impl Engine for Vaapi {
@@ -57,18 +63,24 @@ impl Engine for Vaapi {
     }
 
     fn encodes(&self) -> Vec<Codec> {
-        let has = |codec: &Codec| self.device.caps().encoder(format(*codec), 8, self.entry_point).is_some();
+        let caps = self.device.caps();
+        let has = |codec: &Codec| {
+            format(*codec).is_some_and(|own| caps.encoder(own, 8, self.entry_point).is_some())
+        };
         Codec::ALL.into_iter().filter(has).collect()
     }
 
     fn decodes(&self) -> Vec<(Codec, u8)> {
-        let has = |(codec, depth): &(Codec, u8)| self.device.caps().decoder(format(*codec), *depth).is_some();
-        [(Codec::H264, 8), (Codec::Hevc, 8), (Codec::Hevc, 10)].into_iter().filter(has).collect()
+        let caps = self.device.caps();
+        let has = |(codec, depth): &(Codec, u8)| {
+            format(*codec).is_some_and(|own| caps.decoder(own, *depth).is_some())
+        };
+        Codec::with_depths().filter(has).collect()
     }
 
     fn encoder(&self, job: Job) -> Result<Box<dyn Encode>, Failure> {
         let config = EncoderConfig {
-            codec: format(job.codec),
+            codec: format_or_failure(job.codec)?,
             size: Size { width: job.width, height: job.height },
             frame_rate: (FRAME_RATE, 1),
             rate: rate(job.bit_rate),
@@ -83,7 +95,8 @@ impl Engine for Vaapi {
     }
 
     fn decoder(&self, codec: Codec, configuration: &[u8]) -> Result<Box<dyn Decode>, Failure> {
-        Ok(Box::new(Decoder::open(&self.device, &DecoderConfig { codec: format(codec), configuration })?))
+        let config = DecoderConfig { codec: format_or_failure(codec)?, configuration };
+        Ok(Box::new(Decoder::open(&self.device, &config)?))
     }
 
     fn scale(&self, from: &Picture, width: u32, height: u32) -> Result<Picture, Failure> {

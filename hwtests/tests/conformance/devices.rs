@@ -5,12 +5,18 @@ use std::path::Path;
 use hwtests::Simulation;
 use hwtests::conformance::nvidia::Nvidia;
 use hwtests::conformance::software::Software;
+use hwtests::conformance::stream::Fixtures;
 use hwtests::conformance::vaapi::Vaapi;
 use hwtests::conformance::{Engine, Failure, chain, known_failure};
 use vaapi::EntryPoint;
 
 /// Set for a process that is to run one check on one device.
 const INNER: &str = "HWTESTS_DEVICE";
+/// The folder of what ffmpeg has made for it, or is still to make.
+const FIXTURES: &str = "HWTESTS_FIXTURES";
+
+/// What is run on a device.
+pub(crate) type Body = fn(&dyn Engine, &Fixtures) -> Result<(), Failure>;
 
 /// Simulated devices: a name, its driver's kind, and its plan.
 const SIMULATED: [(&str, Driver, &str); 4] = [
@@ -41,52 +47,57 @@ fn required(what: &str) -> bool {
 }
 
 /// Runs a check here, on a device that is open.
-fn run(check: &str, engine: &dyn Engine, body: fn(&dyn Engine) -> Result<(), Failure>) {
+fn run(check: &str, engine: &dyn Engine, fixtures: &Fixtures, body: Body) {
     let name = engine.name();
     if let Some(reason) = known_failure(&name, check) {
         println!("{check} is known to fail on {name}: {reason}");
         return;
     }
-    if let Err(failure) = body(engine) {
+    if let Err(failure) = body(engine, fixtures) {
         panic!("{check} on {name}: {}", chain(&*failure));
     }
 }
 
 /// In a process for one device: runs the check there, and answers true.
-fn inner(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) -> bool {
+fn inner(check: &str, body: Body) -> bool {
     let Ok(device) = std::env::var(INNER) else { return false };
     let (_, driver, _) = SIMULATED.iter().find(|(name, ..)| *name == device).expect("one of them");
     let engine = open(*driver, Path::new("/dev/null"))
         .unwrap_or_else(|failure| panic!("{device}: {}", chain(&*failure)));
-    run(check, &*engine, body);
+    let folder = std::env::var_os(FIXTURES).expect("whoever sets the one sets the other");
+    run(check, &*engine, &Fixtures::at(Path::new(&folder)), body);
     true
 }
 
-/// Runs a check, which has the test's name, on every device.
-pub(crate) fn on_each(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
+/// Runs a test on every device; the check is named as the test is, without its module.
+pub(crate) fn on_each(test: &str, body: Body) {
+    let check = test.rsplit("::").next().unwrap_or(test);
     if inner(check, body) {
         return;
     }
-    run(check, &Software::open(), body);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let fixtures = Fixtures::at(folder.path());
+    run(check, &Software::open(), &fixtures, body);
     for (device, driver, model) in SIMULATED {
-        in_its_own_process(&format!("checks::{check}"), device, driver, &Simulation::of(model, ""));
+        in_its_own_process(test, device, driver, &Simulation::of(model, ""), folder.path());
     }
-    on_real_ones(check, body);
+    on_real_ones(check, &fixtures, body);
 }
 
 /// Runs a test on every simulated device that has a fault.
-pub(crate) fn on_simulated(test: &str, fault: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
+pub(crate) fn on_simulated(test: &str, fault: &str, body: Body) {
     if inner(test, body) {
         return;
     }
+    let folder = tempfile::tempdir().expect("a temporary folder");
     for (device, driver, model) in SIMULATED {
         let simulation = Simulation::of(model, &format!("[[device.fault]]\n{fault}"));
-        in_its_own_process(test, device, driver, &simulation);
+        in_its_own_process(test, device, driver, &simulation, folder.path());
     }
 }
 
 /// Once more, as a process that finds the simulated drivers, which must find nothing to complain of.
-fn in_its_own_process(test: &str, device: &str, driver: Driver, simulation: &Simulation) {
+fn in_its_own_process(test: &str, device: &str, driver: Driver, simulation: &Simulation, fixtures: &Path) {
     let this = std::env::current_exe().expect("a running program");
     let this = this.to_str().expect("a path of text");
     let mut command = match driver {
@@ -96,6 +107,7 @@ fn in_its_own_process(test: &str, device: &str, driver: Driver, simulation: &Sim
     let output = command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INNER, device)
+        .env(FIXTURES, fixtures)
         .output()
         .expect("it runs again");
     let said =
@@ -105,14 +117,14 @@ fn in_its_own_process(test: &str, device: &str, driver: Driver, simulation: &Sim
     simulation.assert_clean();
 }
 
-fn on_real_ones(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
+fn on_real_ones(check: &str, fixtures: &Fixtures, body: Body) {
     let mut found = 0;
     for node in vaapi::Node::list(Path::new("/")).unwrap_or_default() {
         match open(Driver::LowPower, &node.path) {
             Ok(engine) => {
                 found += 1;
                 println!("{check} on {}", engine.name());
-                run(check, &*engine, body);
+                run(check, &*engine, fixtures, body);
             }
             Err(failure) => println!("{}: {}", node.path.display(), chain(&*failure)),
         }
@@ -127,7 +139,7 @@ fn on_real_ones(check: &str, body: fn(&dyn Engine) -> Result<(), Failure>) {
             for device in devices {
                 let engine = Nvidia::open(device.ordinal).expect("a listed device opens");
                 println!("{check} on {}", engine.name());
-                run(check, &engine, body);
+                run(check, &engine, fixtures, body);
             }
         }
         Err(error) => assert!(!required("nvidia"), "HWTESTS_REQUIRE has nvidia: {}", chain(&error)),

@@ -5,6 +5,7 @@
 //! its own for each simulated device.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod changes;
 mod checks;
 mod devices;
 mod faults;

@@ -69,15 +69,18 @@ impl Frame {
         Ok(Some(Self(Arc::new(video))))
     }
 
-    /// The samples of a picture in the encoder's form, as [`Self::from_planes`] takes them; none of any other.
+    /// The samples of a picture in the encoder's form, as [`Self::from_planes`] takes them; of a decoded picture of 10
+    /// bits each in two bytes, the lower first; none of any other.
     #[must_use]
     pub fn planes(&self) -> Option<[Vec<u8>; 3]> {
-        if self.0.format() != Pixel::YUV420P {
-            return None;
-        }
+        let sample_bytes = match self.0.format() {
+            Pixel::YUV420P => 1,
+            Pixel::YUV420P10LE => 2,
+            _ => return None,
+        };
         let plane = |index: usize| {
             let half = |side: u32| if index == 0 { side } else { side.div_ceil(2) };
-            let width = usize::try_from(half(self.0.width())).ok()?;
+            let width = usize::try_from(half(self.0.width())).ok()? * sample_bytes;
             let height = usize::try_from(half(self.0.height())).ok()?;
             let mut samples = Vec::with_capacity(width * height);
             for row in self.0.data(index).chunks(self.0.stride(index)).take(height) {
