@@ -131,6 +131,9 @@ pub(crate) struct Inner {
     kernels: OnceLock<Result<Kernels, CudaError>>,
     /// Opening sessions at once is slower than one after another, and known to fail on some drivers.
     pub(crate) opening: Mutex<()>,
+    /// Likewise for making encoders of them. Apart, so that the next session opens meanwhile, as those of other processes
+    /// do: opening is what takes long.
+    pub(crate) initializing: Mutex<()>,
 }
 
 /// A device, ready for use. Clones and further openings in a process share one context, which is expensive, and one
@@ -213,7 +216,8 @@ impl Device {
         let info = describe(ordinal)?;
         let context = Context::open(ordinal).map_err(|source| DeviceError::Open { ordinal, source })?;
         let kernels = OnceLock::new();
-        let inner = Arc::new(Inner { info, context, kernels, opening: Mutex::new(()) });
+        let inner =
+            Arc::new(Inner { info, context, kernels, opening: Mutex::new(()), initializing: Mutex::new(()) });
         open.insert(ordinal, Arc::downgrade(&inner));
         Ok(Self(inner))
     }

@@ -9,7 +9,7 @@ mod record;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::caps::EncodeCaps;
@@ -211,14 +211,14 @@ impl fmt::Debug for Encoder {
 }
 
 /// What takes the device's memory or engines is done by one thread of a process at a time.
-fn alone(device: &Device) -> MutexGuard<'_, ()> {
-    device.0.opening.lock().unwrap_or_else(PoisonError::into_inner)
+fn alone(step: &Mutex<()>) -> MutexGuard<'_, ()> {
+    step.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens a session; one after another on a device.
 fn open_session(device: &Device) -> Result<Session, EncodeError> {
     let nvenc = device::nvenc()?;
-    let _alone = alone(device);
+    let _alone = alone(&device.0.opening);
     Session::open(nvenc, device.context()).map_err(EncodeError::of_opening)
 }
 
@@ -274,7 +274,7 @@ impl Encoder {
             return Err(EncodeError::Size { codec, size, min, max });
         }
         let mut settings = Settings::new(&session, config, &caps).map_err(failed)?;
-        let alone = alone(device);
+        let alone = alone(&device.0.initializing);
         session.initialize(&mut settings).map_err(|source| match source {
             // Some drivers count sessions only here.
             NvencError::OutOfMemory | NvencError::IncompatibleClientKey => EncodeError::SessionCap { source },

@@ -13,8 +13,12 @@ use crate::{Seen, run_simulated};
 
 /// Pictures: ten seconds of a source at 60 a second.
 const PICTURES: u64 = 600;
-/// Share of a core that may be spent outside of the driver, in percent, by an unoptimised build.
+/// Pictures from one IDR picture to the next.
+const GROUP: u64 = 60;
+/// Share of a core that may be spent outside of the driver, in percent. This crate is optimised in debug builds too.
 const MOST_PERCENT: u64 = 15;
+/// For 64 sessions. Openings of 40 ms that a device does one after another take 2.56 s.
+const MOST_OPENING: Duration = Duration::from_secs(3);
 
 /// CPU time of this process, in milliseconds (proc(5), utime and stime in ticks of 10 ms).
 fn cpu_ms() -> u64 {
@@ -44,9 +48,10 @@ fn six_rungs_of_1080p60_cost_little_beside_the_driver() {
             decoder.send(unit, tag).unwrap();
             while let Some(picture) = decoder.receive().unwrap() {
                 let mut frame = picture.frame;
+                let kind = if shown % GROUP == 0 { FrameKind::Idr } else { FrameKind::Any };
                 for (encoder, size) in encoders.iter_mut().zip(rungs) {
                     frame = scaler.scale(&frame, size).unwrap();
-                    encoder.send(&frame, shown, FrameKind::Any).unwrap();
+                    encoder.send(&frame, shown, kind).unwrap();
                     while encoder.receive().unwrap().is_some() {}
                 }
                 shown += 1;
@@ -76,7 +81,6 @@ fn six_rungs_of_1080p60_cost_little_beside_the_driver() {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a bound on time is what is tested")]
 fn sixty_four_sessions_open_in_under_three_seconds() {
-    // Openings of 40 ms that a device does one after another take 2.56 s.
     let plan = "pictures = \"flat\"\n[[device]]\nmodel = \"l4\"\nopen_delay_ms = 40\n";
     let seen = run_simulated("cost::sixty_four_sessions_open_in_under_three_seconds", plan, || {
         let _kept = Device::open(0).unwrap();
@@ -97,15 +101,21 @@ fn sixty_four_sessions_open_in_under_three_seconds() {
             assert_eq!(encoders.len(), 64);
             started.elapsed()
         };
-        // Other tests run beside this one: the best of three is what it takes.
-        let taken = (0..3).map(|_| open_all()).min().unwrap();
-        println!("64 sessions opened in {taken:.2?}");
-        assert!(taken < Duration::from_secs(3), "{taken:.2?}");
+        // Whatever else runs on the machine takes its time: the best of a few is what it takes.
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            best = best.min(open_all());
+            println!("64 sessions opened in {best:.2?}");
+            if best < MOST_OPENING {
+                return;
+            }
+        }
+        panic!("{best:.2?} for 64 sessions");
     });
     let Some(Seen { report, .. }) = seen else { return };
     assert_eq!(report["violations"], 0, "{}", report["sentences"]);
     let counters = &report["devices"][0]["counters"];
-    assert_eq!(counters["EncodeOpens"], 3 * 64);
+    assert_eq!(counters["EncodeOpens"].as_u64().map(|opens| opens % 64), Some(0));
     // The simulated driver would stand it; real ones are slower so, or fail.
     assert_eq!(counters["OverlappingOpens"], 0, "sessions are opened one after another");
     assert_eq!(counters["ContextsMade"], 1, "one context a device and process");
