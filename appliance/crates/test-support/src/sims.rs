@@ -33,23 +33,32 @@ impl Simulation {
         self.folder.path().join("plan.toml")
     }
 
+    /// The environment in which a worker finds the devices.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let text = |path: PathBuf| path.display().to_string();
+        let drivers = drivers();
+        let mut variables = match self.engine {
+            "vaapi" => vec![
+                ("LIBVA_DRIVERS_PATH", text(drivers.join("vaapi"))),
+                ("LIBVA_DRIVER_NAME", "sim".to_owned()),
+                ("LD_PRELOAD", text(drivers.join("vaapi/libsim_drm.so"))),
+            ],
+            _ => vec![("LD_LIBRARY_PATH", text(drivers.join("nvidia")))],
+        };
+        variables.push(("RUNGD_SIM_PLAN", text(self.plan())));
+        variables
+    }
+
     /// What the configuration says for its workers to find the devices.
     #[must_use]
     pub fn sections(&self) -> String {
-        let drivers = drivers();
-        let (variables, nodes) = match self.engine {
-            "vaapi" => (
-                format!(
-                    "LIBVA_DRIVERS_PATH = \"{0}\", LIBVA_DRIVER_NAME = \"sim\", LD_PRELOAD = \"{0}/libsim_drm.so\"",
-                    drivers.join("vaapi").display()
-                ),
-                "render_nodes = [\"/dev/null\"]\n",
-            ),
-            _ => (format!("LD_LIBRARY_PATH = \"{}\"", drivers.join("nvidia").display()), ""),
-        };
+        let variables: Vec<String> =
+            self.environment().iter().map(|(name, value)| format!("{name} = \"{value}\"")).collect();
+        let nodes = if self.engine == "vaapi" { "render_nodes = [\"/dev/null\"]\n" } else { "" };
         format!(
-            "[worker]\nenvironment = {{ {variables}, RUNGD_SIM_PLAN = \"{}\" }}\n\n[devices]\nallow_simulated = true\n{nodes}",
-            self.plan().display()
+            "[worker]\nenvironment = {{ {} }}\n\n[devices]\nallow_simulated = true\n{nodes}",
+            variables.join(", ")
         )
     }
 

@@ -69,11 +69,17 @@ impl Worker {
     }
 
     pub(crate) fn start_as(program: &Path, command: &str) -> Self {
+        Self::start_with(program, &[command], &[])
+    }
+
+    /// With these arguments, and this environment.
+    pub(crate) fn start_with(program: &Path, arguments: &[&str], environment: &[(&str, String)]) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let child = Command::new(program)
-            .arg(command)
+            .args(arguments)
             .env_clear()
+            .envs(environment.iter().cloned())
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

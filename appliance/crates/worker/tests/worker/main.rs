@@ -8,6 +8,7 @@
 
 mod client;
 mod clip;
+mod cost;
 mod faults;
 mod grid;
 mod latency;
