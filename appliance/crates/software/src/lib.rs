@@ -9,7 +9,8 @@
 //! - [`frame`]: [`Frame`], an immutable picture that is shared by reference count;
 //! - [`scale`]: [`Scaler`], any picture to 8-bit 4:2:0 BT.709 limited range (`matrix`), fitted into a size;
 //! - [`still`]: one PNG or JPEG file to a picture, which is scaled like any other;
-//! - [`encode`]: [`Encoder`], x264 with IDR pictures only where they are asked for.
+//! - [`encode`]: [`Encoder`], x264 with IDR pictures only where they are asked for;
+//! - [`sample`]: short streams of the formats that are only decoded, to measure that with.
 //!
 //! [`sound`] is apart from that: AAC decoded, resampled, remixed and encoded again.
 //!
@@ -26,6 +27,7 @@ pub mod error;
 mod ffi;
 pub mod frame;
 mod matrix;
+pub mod sample;
 pub mod scale;
 pub mod sound;
 pub mod still;

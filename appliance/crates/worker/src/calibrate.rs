@@ -1,8 +1,8 @@
 //! How fast a device codes: pictures of 1080p through its real decoders and encoders, as JSON.
 //!
 //! The pictures are drawn: texture that drifts, with grain, which asks about as much of an encoder as camera pictures
-//! do. Sessions are added until that gives no more. Decoding is measured with H.264 alone, since that is what there is an
-//! encoder for everywhere.
+//! do. Sessions are added until that gives no more. Decoding is measured with every format that the device decodes, of
+//! streams that the CPU codes first; encoding with H.264, the one that rungs are coded in.
 
 mod pictures;
 
@@ -23,14 +23,28 @@ use crate::engine::vaapi::VaapiEngine;
 use crate::engine::{Decode, Encode, Engine, EngineError, Planes, Wish};
 use crate::probe;
 use crate::run::chain;
-use pictures::Coded;
+use pictures::{Coded, PicturesError};
 
-/// What ladders begin with.
-const SIZE: Size = Size { width: 1920, height: 1080 };
-/// How long each speed is measured.
-const SPAN: Duration = Duration::from_millis(1500);
-/// Sessions tried at once.
-const SESSIONS: [u32; 5] = [1, 2, 4, 8, 16];
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Of pictures.
+    size: Size,
+    /// How long each speed is measured.
+    span: Duration,
+    /// Sessions tried at once.
+    sessions: &'static [u32],
+    /// x264's presets.
+    presets: &'static [&'static str],
+}
+
+/// What operators are told: with the size that ladders begin with.
+const FULL: Effort = Effort {
+    size: Size { width: 1920, height: 1080 },
+    span: Duration::from_millis(1500),
+    sessions: &[1, 2, 4, 8, 16],
+    presets: &PRESETS,
+};
 /// More sessions must give so much more, in percent, to be worth trying yet more.
 const WORTH_PERCENT: f64 = 5.0;
 /// x264's presets that ladders may name, fastest first.
@@ -80,39 +94,58 @@ fn measure(id: &DeviceId) -> Result<Calibration, CalibrateError> {
     let node = (id.engine() == EngineKind::Vaapi && node.is_absolute()).then(|| node.to_owned());
     let found = probe::look(id.engine(), node.as_slice());
     let report = found.device(id).ok_or_else(|| CalibrateError::Unknown(id.clone()))?;
+    let decodes: Vec<VideoCodec> = report.decode.iter().map(|ability| ability.codec).collect();
     let speeds = match id.engine() {
-        EngineKind::Software => of(&|| Ok(SoftwareEngine::open()))?,
-        EngineKind::Vaapi => of(&|| VaapiEngine::open(id.address()))?,
-        EngineKind::Nvidia => of(&|| NvidiaEngine::open(id.address()))?,
-        EngineKind::NvidiaDecode => of(&|| NvidiaDecodeEngine::open(id.address()))?,
+        EngineKind::Software => of(&FULL, &decodes, &|| Ok(SoftwareEngine::open()))?,
+        EngineKind::Vaapi => of(&FULL, &decodes, &|| VaapiEngine::open(id.address()))?,
+        EngineKind::Nvidia => of(&FULL, &decodes, &|| NvidiaEngine::open(id.address()))?,
+        EngineKind::NvidiaDecode => of(&FULL, &decodes, &|| NvidiaDecodeEngine::open(id.address()))?,
     };
     Ok(Calibration { id: id.clone(), name: report.name.clone(), driver: report.driver.clone(), speeds })
 }
 
-/// All speeds of an engine that `open` opens.
-fn of<E: Engine>(open: &(impl Fn() -> Result<E, EngineError> + Sync)) -> Result<Vec<Speed>, CalibrateError> {
-    let drawn = pictures::drawn(SIZE);
-    let coded = pictures::coded(&drawn).map_err(CalibrateError::Pictures)?;
-    let mut speeds = Vec::with_capacity(PRESETS.len() + 1);
-    let (rate, sessions) = best(&|_| decode(&mut open()?, &coded))?;
-    speeds.push(speed(Step::Decode, "", rate, sessions));
-    for preset in PRESETS {
-        let (rate, sessions) = best(&|sessions| encode(&mut open()?, &drawn, preset, sessions))?;
-        speeds.push(speed(Step::Encode, preset, rate, sessions));
+/// All speeds of an engine that `open` opens, and that decodes these formats.
+fn of<E: Engine>(
+    effort: &Effort,
+    decodes: &[VideoCodec],
+    open: &(impl Fn() -> Result<E, EngineError> + Sync),
+) -> Result<Vec<Speed>, CalibrateError> {
+    let drawn = pictures::drawn(effort.size);
+    let mut speeds = Vec::with_capacity(effort.presets.len() + decodes.len());
+    for codec in decodes.iter().copied() {
+        let coded = match pictures::coded(codec, effort.size, &drawn) {
+            Ok(coded) => coded,
+            // The others are worth knowing.
+            Err(PicturesError::Sample(error)) => {
+                eprintln!("rungd-worker: decoding {} is not measured: {}", codec.name(), chain(&error));
+                continue;
+            }
+            Err(PicturesError::Engine(error)) => return Err(CalibrateError::Pictures(error)),
+        };
+        let (rate, sessions) = best(effort, &|_| decode(effort, &mut open()?, codec, &coded))?;
+        speeds.push(speed(Step::Decode, codec, "", rate, sessions));
+    }
+    for preset in effort.presets {
+        let session = |sessions| encode(effort, &mut open()?, &drawn, preset, sessions);
+        let (rate, sessions) = best(effort, &session)?;
+        speeds.push(speed(Step::Encode, VideoCodec::H264, preset, rate, sessions));
     }
     Ok(speeds)
 }
 
-fn speed(step: Step, preset: &str, rate: f64, sessions: u32) -> Speed {
+fn speed(step: Step, codec: VideoCodec, preset: &str, rate: f64, sessions: u32) -> Speed {
     let megasamples_per_second = (rate * 10.0).round() / 10.0;
-    Speed { step, codec: VideoCodec::H264, preset: preset.to_owned(), megasamples_per_second, sessions }
+    Speed { step, codec, preset: preset.to_owned(), megasamples_per_second, sessions }
 }
 
 /// The best of several numbers of sessions, in millions of luma samples a second, and how many gave it. A number that
 /// cannot be had (a cap of the driver, memory) ends the search.
-fn best(session: &(impl Fn(u32) -> Result<f64, EngineError> + Sync)) -> Result<(f64, u32), CalibrateError> {
+fn best(
+    effort: &Effort,
+    session: &(impl Fn(u32) -> Result<f64, EngineError> + Sync),
+) -> Result<(f64, u32), CalibrateError> {
     let mut best = (0.0, 0);
-    for sessions in SESSIONS {
+    for sessions in effort.sessions.iter().copied() {
         let rates: Result<Vec<f64>, _> = std::thread::scope(|scope| {
             let running: Vec<_> = (0..sessions).map(|_| scope.spawn(|| session(sessions))).collect();
             let rates = running.into_iter().map(|thread| thread.join().map_err(|_| CalibrateError::Thread));
@@ -156,20 +189,25 @@ impl Meter {
         self.begun.map_or(Duration::ZERO, |begun| clock::now().saturating_duration_since(begun))
     }
 
-    /// Millions of luma samples a second.
-    fn rate(&self) -> f64 {
-        let megasamples = f64::from(SIZE.width) * f64::from(SIZE.height) / 1e6;
+    /// Millions of luma samples a second, of pictures of this size.
+    fn rate(&self, size: Size) -> f64 {
+        let megasamples = f64::from(size.width) * f64::from(size.height) / 1e6;
         let seconds = self.elapsed().as_secs_f64();
         if seconds > 0.0 { f64::from(self.pictures) * megasamples / seconds } else { 0.0 }
     }
 }
 
-fn decode<E: Engine>(engine: &mut E, coded: &Coded) -> Result<f64, EngineError> {
-    let load = SIZE.samples_per_second(frame_rate());
-    let mut decoder = engine.decoder(VideoCodec::H264, &coded.configuration, load, Latency::Standard)?;
+fn decode<E: Engine>(
+    effort: &Effort,
+    engine: &mut E,
+    codec: VideoCodec,
+    coded: &Coded,
+) -> Result<f64, EngineError> {
+    let load = effort.size.samples_per_second(frame_rate());
+    let mut decoder = engine.decoder(codec, &coded.configuration, load, Latency::Standard)?;
     let mut meter = Meter::new();
     let mut tag = 0;
-    while meter.elapsed() < SPAN {
+    while meter.elapsed() < effort.span {
         for unit in &coded.units {
             decoder.send(unit, tag)?;
             tag += 1;
@@ -178,22 +216,23 @@ fn decode<E: Engine>(engine: &mut E, coded: &Coded) -> Result<f64, EngineError> 
             }
         }
     }
-    Ok(meter.rate())
+    Ok(meter.rate(effort.size))
 }
 
 fn encode<E: Engine>(
+    effort: &Effort,
     engine: &mut E,
     drawn: &[Planes],
     preset: &str,
     sessions: u32,
 ) -> Result<f64, EngineError> {
-    let rung = rung(preset);
+    let rung = rung(effort.size, preset);
     let all = rung.samples_per_second(frame_rate()).saturating_mul(u64::from(sessions));
     let frames: Vec<E::Frame> = drawn.iter().map(|planes| engine.drawn(planes)).collect::<Result<_, _>>()?;
     let mut encoder = engine.encoder(&rung, frame_rate(), all, Latency::Standard)?;
     let mut meter = Meter::new();
     for (tag, frame) in (0..).zip(frames.iter().cycle()) {
-        if meter.elapsed() >= SPAN {
+        if meter.elapsed() >= effort.span {
             break;
         }
         encoder.send(frame, tag, Wish { idr: tag % GOP == 0, repeated: false })?;
@@ -201,18 +240,18 @@ fn encode<E: Engine>(
             meter.count();
         }
     }
-    Ok(meter.rate())
+    Ok(meter.rate(effort.size))
 }
 
 fn frame_rate() -> FrameRate {
     FrameRate::PAL
 }
 
-/// 1080p as the default ladder has it.
-fn rung(preset: &str) -> Rung {
+/// As the default ladder has 1080p.
+fn rung(size: Size, preset: &str) -> Rung {
     Rung {
         name: "1080p".to_owned(),
-        size: SIZE,
+        size,
         rate: RungRate::Full,
         bit_rate: 5_000_000,
         max_bit_rate: 6_000_000,
@@ -221,5 +260,29 @@ fn rung(preset: &str) -> Rung {
         tune: None,
         profile: "high".to_owned(),
         upscale: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_that_is_decoded_and_every_preset_has_a_speed() {
+        let effort = Effort {
+            size: Size { width: 320, height: 180 },
+            span: Duration::from_millis(20),
+            sessions: &[1, 2],
+            presets: &["ultrafast", "fast"],
+        };
+        let decodes = [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Av1];
+        let speeds = of(&effort, &decodes, &|| Ok(SoftwareEngine::open())).unwrap();
+        let found: Vec<_> = speeds.iter().map(|speed| (speed.step, speed.codec, &*speed.preset)).collect();
+        let encodes = ["ultrafast", "fast"].map(|preset| (Step::Encode, VideoCodec::H264, preset));
+        assert_eq!(found, [&decodes.map(|codec| (Step::Decode, codec, ""))[..], &encodes].concat());
+        assert!(
+            speeds.iter().all(|speed| speed.megasamples_per_second > 0.0 && speed.sessions > 0),
+            "{speeds:?}"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The pictures that are coded: drawn the same everywhere, so that figures of machines can be compared.
 
 use bytes::Bytes;
-use media::{Latency, Size};
+use media::{Latency, Rung, Size, VideoCodec};
+use software::sample::{self, SampleError};
 
 use super::{GOP, frame_rate, rung};
 use crate::engine::software::SoftwareEngine;
@@ -16,9 +17,9 @@ const GRAIN: u32 = 5;
 
 /// A coded group of pictures that can be repeated.
 pub(super) struct Coded {
-    /// `avcC`.
+    /// `avcC`, `hvcC` or `av1C`.
     pub(super) configuration: Bytes,
-    /// Length-prefixed units, in decoding order.
+    /// Length-prefixed units, or temporal units, in decoding order.
     pub(super) units: Vec<Bytes>,
 }
 
@@ -70,15 +71,35 @@ pub(super) fn drawn(size: Size) -> Vec<Planes> {
     (0..PICTURES).map(picture).collect()
 }
 
-/// The pictures as a camera's encoder would send them.
-pub(super) fn coded(drawn: &[Planes]) -> Result<Coded, EngineError> {
-    coded_by(&mut SoftwareEngine::open(), drawn)
+/// Pictures that cannot be coded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PicturesError {
+    /// In H.264, which everything is coded in.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// In another format.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
 }
 
-fn coded_by<E: Engine>(engine: &mut E, drawn: &[Planes]) -> Result<Coded, EngineError> {
-    let rung = rung("superfast");
+/// The pictures as a camera's encoder would send them.
+pub(super) fn coded(codec: VideoCodec, size: Size, drawn: &[Planes]) -> Result<Coded, PicturesError> {
+    let engine = &mut SoftwareEngine::open();
+    let rung = rung(size, "superfast");
     let frames = drawn.iter().map(|planes| engine.drawn(planes)).collect::<Result<Vec<_>, _>>()?;
-    let mut encoder = engine.encoder(&rung, frame_rate(), 1, Latency::Low)?;
+    let other = match codec {
+        VideoCodec::H264 => return Ok(in_h264(engine, &rung, &frames)?),
+        VideoCodec::Hevc => software::Codec::Hevc,
+        VideoCodec::Av1 => software::Codec::Av1,
+    };
+    let count = usize::try_from(GOP).unwrap_or(1);
+    let sample = sample::code(other, &frames, count, rung.bit_rate)?;
+    let units = sample.units.into_iter().map(Bytes::from).collect();
+    Ok(Coded { configuration: sample.configuration.into(), units })
+}
+
+fn in_h264<E: Engine>(engine: &mut E, rung: &Rung, frames: &[E::Frame]) -> Result<Coded, EngineError> {
+    let mut encoder = engine.encoder(rung, frame_rate(), 1, Latency::Low)?;
     let mut units = Vec::new();
     for (tag, frame) in (0..GOP).zip(frames.iter().cycle()) {
         encoder.send(frame, tag, Wish { idr: tag == 0, repeated: false })?;
