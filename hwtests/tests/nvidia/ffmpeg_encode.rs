@@ -6,7 +6,8 @@ use hwtests::pictures::{FFMPEG, key_frames, present_day_ffmpeg, psnr, stream_fac
 use hwtests::simulation::run;
 use hwtests::{Simulation, natural_clip};
 
-const FRAMES: usize = 50;
+/// A group of pictures of 25, and some of the next.
+const FRAMES: usize = 32;
 
 /// Encodes, with filters and options, and checks what came out.
 fn encode(simulation: &Simulation, ffmpeg: &str, codec: &str, filters: &str, options: &[&str]) -> PathBuf {
