@@ -36,11 +36,10 @@ async fn what_is_written_is_read_and_the_end_is_seen() {
     timeout(DEADLINE, talk).await.unwrap();
 }
 
-#[tokio::test]
-async fn more_than_the_kernel_buffers_passes_both_ways_at_speed() {
+/// 16 MB each way through paced sockets.
+async fn pass_both_ways() -> Duration {
     let (ours, theirs) = pair();
-    let megabytes = 16;
-    let bytes: Vec<u8> = (0..megabytes << 20).map(|i: u32| i.to_le_bytes()[1] ^ i.to_le_bytes()[2]).collect();
+    let bytes: Vec<u8> = (0..16_u32 << 20).map(|i| i.to_le_bytes()[1] ^ i.to_le_bytes()[2]).collect();
     let since = clock::now();
     let talk = |end: Paced<UnixStream>, bytes: Vec<u8>| async move {
         let (mut reader, mut writer) = tokio::io::split(end);
@@ -51,9 +50,21 @@ async fn more_than_the_kernel_buffers_passes_both_ways_at_speed() {
         assert!(got == bytes);
     };
     timeout(DEADLINE, async { tokio::join!(talk(ours, bytes.clone()), talk(theirs, bytes)) }).await.unwrap();
-    // At a buffer's 200 kB each 20 ms this would be 1.6 s.
-    let took = clock::now().saturating_duration_since(since);
-    assert!(took < Duration::from_millis(1500), "{megabytes} MB each way took {took:?}");
+    clock::now().saturating_duration_since(since)
+}
+
+#[tokio::test]
+async fn more_than_the_kernel_buffers_passes_both_ways_at_speed() {
+    // At a buffer's 200 kB each 20 ms this would be 1.6 s at the least. On a machine that is busy with other things one
+    // try says little, so the promptest of some counts.
+    let mut promptest = Duration::MAX;
+    for _ in 0..5 {
+        promptest = promptest.min(pass_both_ways().await);
+        if promptest < Duration::from_millis(1500) {
+            return;
+        }
+    }
+    panic!("16 MB each way took {promptest:?}");
 }
 
 #[tokio::test]
