@@ -5,12 +5,16 @@
 //!
 //! What a device is known to fail is in [`known_failure`], with a reason.
 
+mod fault;
 pub mod nvidia;
 pub mod software;
 pub mod stream;
 pub mod vaapi;
 
 use std::error::Error;
+use std::time::Duration;
+
+pub use fault::Fault;
 
 /// An engine's error, with what is below it.
 pub type Failure = Box<dyn Error>;
@@ -76,6 +80,14 @@ pub struct Job {
     pub height: u32,
     /// Bits a second.
     pub bit_rate: u32,
+}
+
+/// How long a device may take for a picture, in milliseconds, where a check says so; else 20 s.
+pub const PATIENCE: &str = "HWTESTS_PATIENCE_MS";
+
+fn patience() -> Duration {
+    let said = std::env::var(PATIENCE).ok().and_then(|text| text.parse().ok());
+    Duration::from_millis(said.unwrap_or(20_000))
 }
 
 /// Frames a second of every job.

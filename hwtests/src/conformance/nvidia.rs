@@ -1,7 +1,5 @@
 //! NVDEC, CUDA and NVENC.
 
-use std::time::Duration;
-
 use gpu::caps::NoDecode;
 use gpu::encode::{EncodeError, Preset, Profile, Tuning};
 use gpu::frame::Format;
@@ -9,10 +7,9 @@ use gpu::{
     Decoder, DecoderConfig, Device, Encoder, EncoderConfig, Frame, FrameKind, RateControl, Scaler, Size,
 };
 
-use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, chain};
-
-/// How long the device may take for a picture.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::conformance::{
+    Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, chain, patience,
+};
 
 /// An open device.
 pub struct Nvidia(Device);
@@ -99,7 +96,7 @@ impl Engine for Nvidia {
             lookahead: 0,
             low_latency: true,
             captions: false,
-            patience: PATIENCE,
+            patience: patience(),
         };
         let encoder = Encoder::open(&self.0, &config)?;
         Ok(Box::new(Coder { device: self.0.clone(), encoder, tag: 0 }))

@@ -1,17 +1,13 @@
 //! VA-API on a render node.
 
 use std::path::Path;
-use std::time::Duration;
 
 use vaapi::{
     Decoder, DecoderConfig, Device, Encoder, EncoderConfig, EntryPoint, Frame, FrameKind, Node, RateControl,
     Scaler, Size,
 };
 
-use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture};
-
-/// Longest time for one picture: simulated devices code on the CPU, which other tests are busy on.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, patience};
 
 /// An open node.
 pub struct Vaapi {
@@ -88,7 +84,7 @@ impl Engine for Vaapi {
             entry_point: self.entry_point,
             quality: 50,
             low_latency: true,
-            patience: PATIENCE,
+            patience: patience(),
         };
         let encoder = Encoder::open(&self.device, &config)?;
         Ok(Box::new(Coder { device: self.device.clone(), encoder, tag: 0 }))

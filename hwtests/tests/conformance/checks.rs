@@ -175,31 +175,6 @@ fn pictures_are_scaled() {
 }
 
 #[test]
-fn two_hundred_sessions_leave_nothing_behind() {
-    on_each("checks::two_hundred_sessions_leave_nothing_behind", |engine, fixtures| {
-        let picture = &fixtures.natural(8, 320, 180, 1)[0];
-        let descriptors = || fs::read_dir("/proc/self/fd").map(Iterator::count);
-        let mut before = 0;
-        for cycle in 0..200 {
-            for codec in engine.encodes() {
-                let mut encoder =
-                    engine.encoder(Job { codec, width: 320, height: 180, bit_rate: 400_000 })?;
-                // Every tenth is used: what a session holds, it mostly holds from its first picture on.
-                if cycle % 10 == 0 {
-                    encode_all(&mut *encoder, std::slice::from_ref(picture), |_| true)?;
-                }
-            }
-            if cycle == 20 {
-                before = descriptors()?;
-            }
-        }
-        let after = descriptors()?;
-        ensure!(after <= before + 2, "{before} descriptors were open, and {after} are");
-        Ok(())
-    });
-}
-
-#[test]
 fn sixteen_sessions_go_on_at_once() {
     on_each("checks::sixteen_sessions_go_on_at_once", |engine, fixtures| {
         let pictures = fixtures.natural(8, 320, 180, 8);

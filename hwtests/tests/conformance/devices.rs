@@ -7,7 +7,7 @@ use hwtests::conformance::nvidia::Nvidia;
 use hwtests::conformance::software::Software;
 use hwtests::conformance::stream::Fixtures;
 use hwtests::conformance::vaapi::Vaapi;
-use hwtests::conformance::{Engine, Failure, chain, known_failure};
+use hwtests::conformance::{Engine, Failure, PATIENCE, chain, known_failure};
 use vaapi::EntryPoint;
 
 /// Set for a process that is to run one check on one device.
@@ -84,20 +84,53 @@ pub(crate) fn on_each(test: &str, body: Body) {
     on_real_ones(check, &fixtures, body);
 }
 
-/// Runs a test on every simulated device that has a fault.
-pub(crate) fn on_simulated(test: &str, fault: &str, body: Body) {
+/// Runs a test on every simulated device, with more in its table of the plan.
+pub(crate) fn on_simulated(test: &str, more: &str, body: Body) {
     if inner(test, body) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (device, driver, model) in SIMULATED {
-        let simulation = Simulation::of(model, &format!("[[device.fault]]\n{fault}"));
-        in_its_own_process(test, device, driver, &simulation, folder.path());
+        in_its_own_process(test, device, driver, &Simulation::of(model, more), folder.path());
     }
+}
+
+/// As [`on_simulated`], where the engine is patient for no more than a second, and what a hanging device has is not given
+/// back.
+pub(crate) fn on_hanging(test: &str, more: &str, body: Body) {
+    if inner(test, body) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (device, driver, model) in SIMULATED {
+        again(test, device, driver, &Simulation::of(model, more), folder.path(), &[(PATIENCE, "1000")]);
+    }
+}
+
+/// Runs a test on one simulated NVIDIA device, of a plan of its own.
+pub(crate) fn on_nvidia(test: &str, plan: &str, body: Body) {
+    if inner(test, body) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    in_its_own_process(test, "sim-l4", Driver::Nvidia, &Simulation::new(plan), folder.path());
 }
 
 /// Once more, as a process that finds the simulated drivers, which must find nothing to complain of.
 fn in_its_own_process(test: &str, device: &str, driver: Driver, simulation: &Simulation, fixtures: &Path) {
+    again(test, device, driver, simulation, fixtures, &[]);
+    simulation.assert_clean();
+}
+
+/// Once more, as a process that finds the simulated drivers, with more variables.
+fn again(
+    test: &str,
+    device: &str,
+    driver: Driver,
+    simulation: &Simulation,
+    fixtures: &Path,
+    more: &[(&str, &str)],
+) {
     let this = std::env::current_exe().expect("a running program");
     let this = this.to_str().expect("a path of text");
     let mut command = match driver {
@@ -108,16 +141,17 @@ fn in_its_own_process(test: &str, device: &str, driver: Driver, simulation: &Sim
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INNER, device)
         .env(FIXTURES, fixtures)
+        .envs(more.iter().copied())
         .output()
         .expect("it runs again");
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{device}:\n{said}");
     assert!(said.contains("1 passed"), "{device}: the check did not run:\n{said}");
-    simulation.assert_clean();
+    println!("{said}");
 }
 
-fn on_real_ones(check: &str, fixtures: &Fixtures, body: Body) {
+pub(crate) fn on_real_ones(check: &str, fixtures: &Fixtures, body: Body) {
     let mut found = 0;
     for node in vaapi::Node::list(Path::new("/")).unwrap_or_default() {
         match open(Driver::LowPower, &node.path) {

@@ -7,5 +7,7 @@
 
 mod changes;
 mod checks;
+mod cycles;
 mod devices;
 mod faults;
+mod offers;
