@@ -4,6 +4,7 @@ mod recording;
 mod shown;
 mod slate;
 mod sound;
+mod worker;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
-use worker_protocol::{DeviceId, ToWorker};
+use worker_protocol::DeviceId;
 
 use crate::clock;
 use crate::config;
@@ -25,9 +26,10 @@ use crate::feed::status::{FeedState, FeedStatus, WorkerStatus};
 use crate::feed::{Feed, Publisher, metrics};
 use crate::pace;
 use crate::store::{self, NewPresentation, Store};
-use crate::supervisor::{self, Worker, WorkerEvent};
+use crate::supervisor::{self, Worker};
 use crate::telemetry::chain;
 pub(super) use slate::SlateFile;
+use worker::next_event;
 
 /// How often a presentation is let see time pass.
 const TICK: Duration = Duration::from_millis(100);
@@ -351,36 +353,6 @@ impl Programme {
         }
     }
 
-    fn worker_event(&mut self, event: WorkerEvent) {
-        let now = clock::both();
-        let actions = match event {
-            WorkerEvent::Message(message, payload) => {
-                if let worker_protocol::FromWorker::Report(report) = &message {
-                    for (rung, report) in self.rungs.iter().zip(&report.rungs) {
-                        self.parts.metrics.latencies(&self.config.name, rung, report);
-                    }
-                }
-                if let worker_protocol::FromWorker::Hello { build, .. } = &message {
-                    self.worker_build.clone_from(build);
-                }
-                let last_word = matches!(message, worker_protocol::FromWorker::Finished);
-                if last_word {
-                    // Its last report is not lost for the metrics.
-                    self.publish_status();
-                }
-                self.presentation.worker(now, message, payload)
-            }
-            WorkerEvent::Ended(death) => {
-                self.worker = None;
-                if !matches!(death, supervisor::Death::Finished) {
-                    self.parts.metrics.worker_death(&self.config.name);
-                }
-                self.presentation.worker_ended(now, &death)
-            }
-        };
-        self.act(actions);
-    }
-
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
@@ -432,62 +404,6 @@ impl Programme {
                     }
                 }
                 Action::Close => self.closed = true,
-            }
-        }
-    }
-
-    fn start_worker(&mut self, job: worker_protocol::Job) {
-        self.rungs = job.rungs.iter().map(|rung| rung.rung.name.clone()).collect();
-        let device = match self.device.take() {
-            Some(device) => device,
-            None => {
-                match self.parts.devices.take(&self.config.device, self.device_before.as_ref(), load(&job)) {
-                    Ok(device) => device,
-                    Err(fault) => return self.fail(&fault),
-                }
-            }
-        };
-        let metrics = &self.parts.worker_metrics;
-        let spawned = supervisor::spawn(&self.parts.worker, device.id(), &self.config.name, metrics);
-        self.device = Some(device);
-        match spawned {
-            Ok(worker) => {
-                self.worker = Some(worker);
-                self.shedding = false;
-                let job = worker_protocol::Job { slate: !self.slate.is_empty(), ..job };
-                self.send(ToWorker::Start(job), self.slate.clone());
-            }
-            Err(fault) => self.fail(&fault),
-        }
-    }
-
-    /// Queues a message for the worker. One that is behind loses pictures up to the next key frame: the queue is bounded,
-    /// and a decoder can make nothing of what follows a missing picture.
-    fn send(&mut self, message: ToWorker, payload: Bytes) {
-        let Some(worker) = &self.worker else { return };
-        match &message {
-            ToWorker::Video { key, .. } => {
-                if self.shedding && !key {
-                    return self.parts.metrics.shed(&self.config.name);
-                }
-                let was_shedding =
-                    std::mem::replace(&mut self.shedding, worker.send(message, payload).is_err());
-                if self.shedding {
-                    self.parts.metrics.shed(&self.config.name);
-                }
-                if self.shedding && !was_shedding {
-                    warn!(
-                        feed = self.config.name,
-                        "the worker is behind; pictures are shed up to the next key frame"
-                    );
-                }
-            }
-            // The next one says all that this one does.
-            ToWorker::FillTo { .. } => drop(worker.send(message, payload)),
-            _ => {
-                if worker.send(message, payload).is_err() {
-                    self.worker_event(WorkerEvent::Ended(supervisor::Death::Behind));
-                }
             }
         }
     }
@@ -597,12 +513,6 @@ impl Programme {
     }
 }
 
-/// Luma samples a second of all rungs.
-fn load(job: &worker_protocol::Job) -> u64 {
-    let grid = job.cadence.frame_rate();
-    job.rungs.iter().map(|rung| rung.rung.samples_per_second(grid)).fold(0, u64::saturating_add)
-}
-
 /// Tells who wanted the end of a presentation that its manifests are static, the replay's too, or will be as soon as the
 /// disk lets them.
 async fn answer(
@@ -621,15 +531,5 @@ async fn answer(
     for request in requests {
         // Who asked may have gone.
         let _ = request.send(id.clone());
-    }
-}
-
-async fn next_event(worker: &mut Option<Worker>) -> WorkerEvent {
-    match worker {
-        Some(worker) => match worker.event().await {
-            Some(event) => event,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
     }
 }

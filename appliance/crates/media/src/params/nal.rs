@@ -1,7 +1,5 @@
 //! A look into coded pictures: what they hold, against what the container says of them.
 
-use bytes::{BufMut, Bytes, BytesMut};
-
 use super::{av1, h264, hevc};
 use crate::{VideoCodec, VideoParams};
 
@@ -46,12 +44,6 @@ pub enum NalError {
     /// An OBU does not hold.
     #[error("temporal unit breaks the framing of OBUs")]
     Obu(#[source] super::ParamsError),
-    /// A NAL unit is longer than its new length field can say.
-    #[error("nal unit of {bytes} bytes does not fit a length field of 4 bytes")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-    },
 }
 
 /// The NAL units of an access unit, without their length fields; empty ones are left out.
@@ -159,22 +151,6 @@ impl VideoParams {
             })
     }
 
-    /// This stream with length fields of 4 bytes, for what reads no others; its access units go through
-    /// [`lengthen`]. The same where they have 4 already.
-    #[must_use]
-    pub fn with_four_length_bytes(&self) -> Self {
-        let at = match self.codec {
-            VideoCodec::H264 => 4,
-            VideoCodec::Hevc => 21,
-            VideoCodec::Av1 => return self.clone(),
-        };
-        let mut configuration = self.configuration.to_vec();
-        if let Some(byte) = configuration.get_mut(at) {
-            *byte |= 3;
-        }
-        Self { configuration: configuration.into(), ..self.clone() }
-    }
-
     fn inspect_h264(&self, access_unit: &[u8]) -> Result<Contents, NalError> {
         let mut contents = Contents::default();
         for nal in NalUnits::new(access_unit, self.length_bytes()) {
@@ -238,23 +214,6 @@ impl VideoParams {
         }
         Ok(contents)
     }
-}
-
-/// `access_unit` with length fields of 4 bytes; handed back as it is where it has them already.
-///
-/// # Errors
-/// Where the framing of its NAL units does not hold.
-pub fn lengthen(access_unit: Bytes, length_bytes: usize) -> Result<Bytes, NalError> {
-    if length_bytes == 4 {
-        return Ok(access_unit);
-    }
-    let mut out = BytesMut::with_capacity(access_unit.len() + access_unit.len() / 64 + 64);
-    for nal in NalUnits::new(&access_unit, length_bytes) {
-        let nal = nal?;
-        out.put_u32(u32::try_from(nal.len()).map_err(|_| NalError::TooLong { bytes: nal.len() })?);
-        out.put_slice(nal);
-    }
-    Ok(out.freeze())
 }
 
 fn has_recovery_point(nal: &[u8], header_bytes: usize) -> bool {

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use super::nal::{Contents, NalUnits, lengthen};
+use super::nal::{Contents, NalUnits};
 use super::*;
 
 /// `-f lavfi -i testsrc2=s=1920x1080:r=30000/1001 -c:v libx264 -preset ultrafast -pix_fmt yuv420p`
@@ -199,15 +199,15 @@ fn captions_are_found_in_h264_and_hevc() {
 }
 
 #[test]
-fn short_length_fields_are_made_long() {
+fn length_fields_are_as_short_as_the_record_says() {
     let short = Bytes::from_static(&[0, 2, 0x65, 0x88, 0, 1, 0x06]);
-    let long = lengthen(short, 2).unwrap();
-    assert_eq!(long, &[0, 0, 0, 2, 0x65, 0x88, 0, 0, 0, 1, 0x06][..]);
-    assert_eq!(NalUnits::new(&long, 4).count(), 2);
     let mut record = bytes(AVC_1080P2997).to_vec();
     record[4] = 0xfd;
     let params = VideoParams::from_avcc(record.into()).unwrap();
-    assert_eq!((params.length_bytes(), params.with_four_length_bytes().length_bytes()), (2, 4));
+    assert_eq!(params.length_bytes(), 2);
+    let units: Vec<&[u8]> = NalUnits::new(&short, 2).map(Result::unwrap).collect();
+    assert_eq!(units, [&[0x65, 0x88][..], &[0x06]]);
+    assert!(params.inspect(&short).unwrap().key);
 }
 
 /// Twelve pictures with a key frame every five, as `ffmpeg -c:v encoder` writes them in `format`.
