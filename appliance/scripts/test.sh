@@ -1,42 +1,73 @@
 #!/bin/bash
-# Runs every test of the workspace. The fault tests wait for real time and hardly compute, the others of this half compute
-# and hardly wait: they run beside each other. The live tests do both, and have the machine to themselves.
+# Compiles every test of the workspace once, and runs them all: the fault tests, which wait for real time and hardly
+# compute, beside those that compute; then the live tests, which wait for most of their time, four at once. What each says
+# is in target/tests/NAME.log, and shown where it fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # Word splitting is meant: CARGO_FLAGS is a list of options.
 # shellcheck disable=SC2206
 flags=(${CARGO_FLAGS:---locked} --workspace)
-log=target/test-faults.log
+# As many live tests as two cores serve in real time; more cores serve more.
+live_threads=$(($(nproc) * 2))
+logs=$PWD/target/tests
+rm -rf "$logs"
+mkdir -p "$logs"
 
 say() { echo "test: $(date -u +%H:%M:%S) $*"; }
 
-# Every integration test but the two that have a place of their own.
-mapfile -t others < <(cargo metadata --format-version 1 --no-deps --offline | python3 -c '
-import json, sys
-targets = (t for p in json.load(sys.stdin)["packages"] for t in p["targets"] if "test" in t["kind"])
-print("\n".join(sorted({t["name"] for t in targets} - {"faults", "live"})))')
-[ "${#others[@]}" -gt 0 ] || { say "cargo metadata names no tests" >&2; exit 1; }
-
 say "compiling"
-cargo test "${flags[@]}" --no-run
-mkdir -p target
+# One build of everything: parts of it alone would be compiled again, since their dependencies have other features.
+cargo build "${flags[@]}" --all-targets
+RUNGD_SIMS_BUILT=1 bash hwtests/scripts/sims.sh
 
-say "faults, into $log, beside everything that is not live"
-cargo test "${flags[@]}" --test faults >"$log" 2>&1 &
-faults=$!
-trap 'kill "$faults" 2>/dev/null || true' EXIT
-failed=""
-cargo test "${flags[@]}" --no-fail-fast --lib --bins "${others[@]/#/--test=}" || failed="$failed others"
-say "waiting for faults"
-wait "$faults" || failed="$failed faults"
+# Each test program: a name for its log, the folder that cargo would run it in, the program.
+mapfile -t programs < <(cargo build "${flags[@]}" --all-targets --quiet --message-format=json | python3 -c '
+import json, os, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if message.get("executable") and message["profile"]["test"]:
+        folder = os.path.dirname(message["manifest_path"])
+        package = "".join(open(message["manifest_path"])).split("name = \"", 1)[1].split("\"", 1)[0]
+        print(package + "-" + message["target"]["name"], folder, message["executable"], sep="\t")' | sort)
+[ "${#programs[@]}" -gt 20 ] || { say "cargo names ${#programs[@]} test programs only" >&2; exit 1; }
+
+# Runs a program, and the threads that it is given; says how it went.
+run() {
+  local name folder program start=$SECONDS
+  IFS=$'\t' read -r name folder program <<<"$1"
+  shift
+  if (cd "$folder" && CARGO_MANIFEST_DIR="$folder" "$program" "$@") >"$logs/$name.log" 2>&1; then
+    say "$name: $(grep -c ' \.\.\. ok$' "$logs/$name.log" || true) passed in $((SECONDS - start)) s"
+  else
+    cat "$logs/$name.log"
+    say "$name: FAILED after $((SECONDS - start)) s"
+    echo "$name" >>"$logs/failed"
+  fi
+}
+
+faults=() live=() others=()
+for program in "${programs[@]}"; do
+  case "${program%%$'\t'*}" in
+    appliance-faults) faults+=("$program") ;;
+    appliance-live) live+=("$program") ;;
+    *) others+=("$program") ;;
+  esac
+done
+
+say "${#others[@]} programs, with the fault tests and the examples of the documentation beside them"
+for program in "${faults[@]}"; do run "$program"; done &
+{ cargo test "${flags[@]}" --doc >"$logs/doc.log" 2>&1 || { cat "$logs/doc.log"; echo doc >>"$logs/failed"; }; } &
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+for program in "${others[@]}"; do run "$program"; done
+say "waiting for the fault tests"
+wait
 trap - EXIT
-cat "$log"
+say "live, $live_threads at once"
+for program in "${live[@]}"; do run "$program" --test-threads="$live_threads"; done
 
-say "live"
-cargo test "${flags[@]}" --test live || failed="$failed live"
-say "examples in the documentation"
-cargo test "${flags[@]}" --doc || failed="$failed doc"
-
-[ -z "$failed" ] || { say "FAILED:$failed" >&2; exit 1; }
+if [ -e "$logs/failed" ]; then
+  say "FAILED: $(tr '\n' ' ' <"$logs/failed")" >&2
+  exit 1
+fi
 say "all passed"

@@ -8,7 +8,8 @@
 # Use: LD_LIBRARY_PATH=target/sims/nvidia RUNGD_SIM_PLAN=plan.toml ffmpeg ... -c:v h264_nvenc ...
 #      LIBVA_DRIVERS_PATH=target/sims/vaapi LIBVA_DRIVER_NAME=sim LD_PRELOAD=target/sims/vaapi/libsim_drm.so \
 #        RUNGD_SIM_PLAN=plan.toml ffmpeg -vaapi_device /dev/null ... -c:v h264_vaapi ...
-# CARGO_TARGET_DIR says where cargo builds, not where the drivers are put.
+# CARGO_TARGET_DIR says where cargo builds, not where the drivers are put. RUNGD_SIMS_BUILT=1 takes what a build of the
+# whole workspace has left there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -27,7 +28,7 @@ sim-nvml libsim_nvml.so nvidia/libnvidia-ml.so.1
 packages="-p sim-state"
 while read -r package _; do [ -z "$package" ] || packages="$packages -p $package"; done <<<"$drivers"
 # shellcheck disable=SC2086
-"${CARGO:-cargo}" build --quiet ${CARGO_FLAGS:---locked} $packages
+[ -n "${RUNGD_SIMS_BUILT:-}" ] || "${CARGO:-cargo}" build --quiet ${CARGO_FLAGS:---locked} $packages
 built=${CARGO_TARGET_DIR:-target}/debug
 
 # Renamed into place: whoever has the old one mapped keeps it.
