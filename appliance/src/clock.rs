@@ -38,7 +38,7 @@ pub fn both() -> Now {
 #[must_use]
 pub fn next_beat(now: Instant, period: Duration) -> Instant {
     static FIRST: OnceLock<Instant> = OnceLock::new();
-    let first = *FIRST.get_or_init(Instant::now);
+    let first = *FIRST.get_or_init(|| now);
     let nanos = period.as_nanos().max(1);
     let beats = now.saturating_duration_since(first).as_nanos() / nanos + 1;
     first + Duration::from_nanos(u64::try_from(beats.saturating_mul(nanos)).unwrap_or(u64::MAX))

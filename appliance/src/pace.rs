@@ -24,7 +24,7 @@ use crate::clock;
 pub(crate) use thread::MediaThread;
 
 /// Between two looks at a socket.
-pub(crate) const PACE: Duration = Duration::from_millis(20);
+pub(crate) const PACE: Duration = Duration::from_millis(25);
 /// Between two looks at a socket that brings or takes as much as its buffer holds.
 const BUSY: Duration = Duration::from_millis(2);
 /// Bytes since the last look that make it busy: half of what the kernel buffers of a stream of its own accord

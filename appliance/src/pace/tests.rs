@@ -55,7 +55,7 @@ async fn pass_both_ways() -> Duration {
 
 #[tokio::test]
 async fn more_than_the_kernel_buffers_passes_both_ways_at_speed() {
-    // At a buffer's 200 kB each 20 ms this would be 1.6 s at the least. On a machine that is busy with other things one
+    // At a buffer's 200 kB each 25 ms this would be 2 s at the least. On a machine that is busy with other things one
     // try says little, so the promptest of some counts.
     let mut promptest = Duration::MAX;
     for _ in 0..5 {
