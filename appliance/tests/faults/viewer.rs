@@ -24,6 +24,8 @@ struct Seen {
     tracks: BTreeMap<String, Track>,
     /// Every URL that was fetched, with what came.
     fetched: BTreeMap<String, Vec<u8>>,
+    /// What was asked for because it was due, not because it was listed.
+    asked_by_clock: BTreeSet<String>,
     /// Requests that failed while the daemon was known to be down.
     excused: u64,
 }
@@ -273,7 +275,11 @@ impl Loop {
         let due = now_unix_millis().saturating_sub(start) / LOW_LATENCY_SEGMENT_MILLIS;
         for track in manifest.tracks.iter().filter(|_| due > 0) {
             let url = track.init_url.replace("init.mp4", &format!("{due}.m4s"));
-            let _ = self.once(&url);
+            // It has to be there. What it holds is settled once a playlist names it: until every track has it whole, a
+            // daemon that dies or stops takes it along, which is why caches are not told that it is immutable.
+            if self.seen.lock().unwrap().asked_by_clock.insert(url.clone()) {
+                let _ = self.get(&url);
+            }
         }
     }
 
