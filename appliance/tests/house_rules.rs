@@ -61,6 +61,25 @@ fn modules_are_named_files_of_bounded_length() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// A test waits for a condition with a deadline, or lets something last; both are in `test_support::wait`.
+#[test]
+fn no_test_sleeps_for_luck() {
+    let mut faults = Vec::new();
+    for path in files("rs") {
+        let name = shown(&path);
+        let tests = name.contains("/tests/") || name.ends_with("tests.rs");
+        let lines = read(&path);
+        let inner = lines.lines().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(usize::MAX);
+        for (at, line) in lines.lines().enumerate().filter(|(at, _)| tests || *at > inner) {
+            // Its own words are in quotes.
+            if line.contains("sleep(") && !line.contains("\"sleep(") {
+                faults.push(format!("{name}:{}: {}", at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "use test_support::wait:\n{}", faults.join("\n"));
+}
+
 #[test]
 fn the_top_level_holds_what_the_architecture_lists() {
     let allowed: BTreeSet<&str> = [

@@ -15,6 +15,7 @@ use media::{Cadence, FrameRate, Latency, Rung, Size};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use prometheus::Registry;
+use test_support::wait::until_gone;
 use worker_protocol::{DeviceId, FromWorker, Job, RungJob, ToWorker};
 
 /// Longest wait for anything that has to happen, on a machine that is busy with other tests.
@@ -191,14 +192,9 @@ async fn one_that_cannot_do_its_job_says_why() {
 async fn one_that_nobody_wants_any_more_goes() {
     let stage = Stage::new();
     let worker = stage.on_air().await;
-    let process = format!("/proc/{}", worker.pid());
+    let pid = worker.pid();
     drop(worker);
-    let gone = async {
-        while Path::new(&process).exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, gone).await.expect("the process is gone");
+    until_gone(DEADLINE, pid).await;
 }
 
 /// On one thread and without a pause, so that nothing is taken from the queue meanwhile.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::SourceStamp;
 use prometheus::Registry;
+use test_support::wait::{until, until_gone};
 
 use super::*;
 use crate::clock;
@@ -70,13 +71,7 @@ impl Stage {
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&FeedStatus) -> bool) {
-        let waiting = async {
-            while !holds(&self.status()) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let waited = tokio::time::timeout(DEADLINE, waiting).await;
-        assert!(waited.is_ok(), "{what} did not come about: {:?}", self.status());
+        until(DEADLINE, what, async || holds(&self.status()).then_some(())).await;
     }
 }
 
@@ -239,12 +234,7 @@ async fn a_feed_that_is_removed_is_put_out_before_the_appliance_stops() {
     assert_eq!(dismissal(&mut claim).await, "the feed was removed from the configuration");
     assert_eq!(stage.admit("10.0.0.1:1").unwrap_err(), Refusal::UnknownKey);
     tokio::time::timeout(DEADLINE, stage.feeds.stop()).await.expect("it stops");
-    let gone = async {
-        while Path::new(&format!("/proc/{pid}")).exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, gone).await.expect("the worker is gone");
+    until_gone(DEADLINE, pid).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,3 +1,5 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,17 +23,16 @@ async fn what_is_written_is_read_and_the_end_is_seen() {
         theirs.write_all(b"one").await.unwrap();
         let mut got = [0; 16];
         assert_eq!(ours.read(&mut got).await.unwrap(), 3);
-        // While the reader waits for its next look.
-        let later = tokio::spawn(async move {
-            tokio::time::sleep(PACE / 2).await;
+        let mut rest = Vec::new();
+        {
+            let mut reading = pin!(ours.read_to_end(&mut rest));
+            // The reader waits for its next look.
+            assert!(poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await.is_pending());
             theirs.write_all(b"more").await.unwrap();
             theirs.shutdown().await.unwrap();
-            theirs
-        });
-        let mut rest = Vec::new();
-        ours.read_to_end(&mut rest).await.unwrap();
+            reading.await.unwrap();
+        }
         assert_eq!(rest, b"more");
-        later.await.unwrap();
     };
     timeout(DEADLINE, talk).await.unwrap();
 }

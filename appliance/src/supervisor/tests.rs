@@ -1,10 +1,11 @@
 //! Workers that are none: each dies, or is ended, for a reason that is told.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use media::VideoCodec;
 use prometheus::Registry;
+use test_support::wait::until_gone;
 
 use super::*;
 
@@ -62,7 +63,7 @@ impl Stage {
         let death = tokio::time::timeout(2 * DEADLINE, end).await.expect("it ends in time");
         assert!(worker.event().await.is_none(), "nothing comes behind the end");
         assert_eq!(self.metrics.ended.with_label_values(&[death.label()]).get(), 1);
-        wait_until_gone(worker.pid()).await;
+        until_gone(DEADLINE, worker.pid()).await;
         (death, said)
     }
 
@@ -73,15 +74,6 @@ impl Stage {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
-}
-
-async fn wait_until_gone(pid: u32) {
-    let gone = async {
-        while Path::new(&format!("/proc/{pid}")).exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, gone).await.expect("the process is gone");
 }
 
 /// A shell command that sends a message.
@@ -240,7 +232,7 @@ async fn what_is_dropped_is_ended() {
     assert!(matches!(worker.event().await, Some(WorkerEvent::Message(FromWorker::Hello { .. }, _))));
     let pid = worker.pid();
     drop(worker);
-    wait_until_gone(pid).await;
+    until_gone(DEADLINE, pid).await;
 }
 
 #[tokio::test]

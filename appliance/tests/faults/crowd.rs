@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use test_support::mpd::Fetched;
-use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, http, media_check, wait_until};
+use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, Stopwatch, http, media_check, wait_until};
 
 use crate::output;
 use crate::viewer::{Viewer, Watched};
@@ -47,7 +47,7 @@ impl Encoder {
             while !left.load(Ordering::SeqCst) {
                 let mut ffmpeg = Ffmpeg::new().publish(&url, &folder);
                 while ffmpeg.is_running() && !left.load(Ordering::SeqCst) {
-                    std::thread::sleep(RECONNECT_AFTER);
+                    Stopwatch::start().reach(RECONNECT_AFTER);
                 }
             }
         });

@@ -33,11 +33,11 @@ fn a_daemon_that_is_killed_goes_on_with_what_was_on_air() {
     let crowd = Crowd::gather(&rungd);
     let mut slowest = Duration::ZERO;
     for _ in 0..kills {
-        std::thread::sleep(chance.millis(500..9_000));
+        Stopwatch::start().reach(chance.millis(500..9_000));
         let before: Vec<u64> = crowd.viewers.iter().map(crate::viewer::Viewer::last_listed).collect();
         crowd.down.store(true, Ordering::SeqCst);
         rungd.kill();
-        std::thread::sleep(chance.millis(0..3_000));
+        Stopwatch::start().reach(chance.millis(0..3_000));
         let (again, took) = start_again(rungd);
         rungd = again;
         crowd.down.store(false, Ordering::SeqCst);
@@ -79,7 +79,7 @@ fn a_daemon_that_is_stopped_and_started_goes_on_too() {
     let mut chance = Chance::new();
     let mut rungd = setup().start();
     let crowd = Crowd::gather(&rungd);
-    std::thread::sleep(chance.millis(0..2_000));
+    Stopwatch::start().reach(chance.millis(0..2_000));
     let before: Vec<u64> = crowd.viewers.iter().map(crate::viewer::Viewer::last_listed).collect();
     crowd.down.store(true, Ordering::SeqCst);
     assert!(rungd.stop().success());

@@ -84,7 +84,7 @@ impl Viewer {
             std::thread::spawn(move || {
                 while !leave.load(Ordering::SeqCst) {
                     looking.look();
-                    std::thread::sleep(LOOK_EVERY);
+                    Stopwatch::start().reach(LOOK_EVERY);
                 }
             })
         };

@@ -8,6 +8,7 @@ use test_support::{Rungd, Stopwatch, wait_until};
 
 use crate::chance::Chance;
 use crate::crowd::{Crowd, FEEDS, setup};
+use crate::viewer::Viewer;
 use crate::{alone, full};
 
 /// From a death to pictures of the new worker.
@@ -63,13 +64,17 @@ fn workers_that_are_killed_cost_nobody_more_than_a_segments_wait() {
         // Somewhere within its turn, so that the instant has nothing to do with segments or the last one's.
         let turn = Duration::from_millis(every) * u32::try_from(round).unwrap();
         let instant = turn + chance.millis(0..3_500);
-        std::thread::sleep(instant.saturating_sub(since.elapsed()));
+        since.reach(instant);
         let struck = round % FEEDS.len();
         let before = strike(&rungd, FEEDS[struck], Signal::SIGKILL);
         wait_for_recovery(&rungd, &crowd, struck, before);
     }
-    // The last one's segments are listed by then.
-    std::thread::sleep(Duration::from_millis(every));
+    // What the last one's worker was at is listed with these.
+    let at: Vec<u64> = crowd.viewers.iter().map(Viewer::last_listed).collect();
+    wait_until(RECOVERY_DEADLINE, "every programme to go on", || {
+        let goes_on = |(viewer, at): (&Viewer, &u64)| viewer.last_listed() >= at + 2;
+        crowd.viewers.iter().zip(&at).all(goes_on).then_some(())
+    });
     let deaths = rungd.metric("rungd_worker_ends_total", &["reason=\"signalled\""]).unwrap_or(0.0);
     let all = lateness(&crowd);
     let worst = all.iter().map(|(_, _, millis)| *millis).max().unwrap_or(0);
@@ -93,7 +98,7 @@ fn a_worker_that_hangs_is_ended_and_replaced() {
     let mut chance = Chance::new();
     let rungd = setup().start();
     let crowd = Crowd::gather(&rungd);
-    std::thread::sleep(chance.millis(0..2_000));
+    Stopwatch::start().reach(chance.millis(0..2_000));
     let before = strike(&rungd, FEEDS[0], Signal::SIGSTOP);
     wait_for_recovery(&rungd, &crowd, 0, before);
     assert_eq!(rungd.metric("rungd_worker_ends_total", &["reason=\"hung\""]), Some(1.0));

@@ -12,6 +12,7 @@ use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
 use packager::cmaf::Chunk;
 use packager::window::WindowTrackKind;
 use test_support::Stopwatch;
+use test_support::wait::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -115,11 +116,8 @@ async fn waiting(server: &Server, path: &str, so_many: f64) -> TcpStream {
 }
 
 async fn wait_for_places(server: &Server, taken: f64) {
-    let since = Stopwatch::start();
-    while metric(&server.registry, "rungd_http_waiting_requests") != taken {
-        assert!(since.elapsed() < DEADLINE, "{taken} do not wait");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let wait = async || (metric(&server.registry, "rungd_http_waiting_requests") == taken).then_some(());
+    until(DEADLINE, &format!("{taken} to wait"), wait).await;
 }
 
 async fn answer(mut stream: TcpStream) -> Answer {

@@ -56,7 +56,7 @@ fn cut(
     if slate {
         viewers.tell(&format!("still {name}-slate"));
     }
-    std::thread::sleep(Duration::from_secs(seconds).saturating_sub(since.elapsed()));
+    since.reach(Duration::from_secs(seconds));
     *publisher = publish(rungd, relay, feed);
     if slate {
         println!("{}", viewers.hear(DEADLINE));

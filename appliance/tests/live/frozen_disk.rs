@@ -16,6 +16,8 @@ use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, Stopwatch, http, wait_until}
 use crate::low_latency::follow;
 use crate::replay::ended_presentation;
 
+/// Between two looks at what is listed.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long the disk hangs: longer than the archive takes to be called behind.
 const HANGS: Duration = Duration::from_secs(15);
@@ -144,11 +146,11 @@ fn a_disk_that_hangs_stalls_no_feed_and_is_caught_up_with() {
                     200,
                     "{last}"
                 );
-                std::thread::sleep(Duration::from_millis(50));
+                Stopwatch::start().reach(LOOK_EVERY);
             }
             gaps
         });
-        std::thread::sleep(froze.saturating_sub(clock.elapsed()));
+        clock.reach(froze);
         assert_eq!(rungd.metric("rungd_store_archive_degraded", &[]), Some(0.0));
         disk.freeze().unwrap();
         let degraded = || (rungd.metric("rungd_store_archive_degraded", &[]) == Some(1.0)).then_some(());
@@ -158,7 +160,7 @@ fn a_disk_that_hangs_stalls_no_feed_and_is_caught_up_with() {
         let began = Stopwatch::start();
         wait_until(HANGS, "a segment of the new programme", || last_segment(&rungd, "late"));
         println!("listed {:?} after its encoder came, on a frozen disk", began.elapsed());
-        std::thread::sleep(thawed.saturating_sub(clock.elapsed()));
+        clock.reach(thawed);
         let waiting = rungd.metric("rungd_store_archive_queue_segments", &[]);
         disk.thaw();
         let since = Stopwatch::start();

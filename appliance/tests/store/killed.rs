@@ -84,7 +84,7 @@ fn the_child_that_is_killed() {
             if metric(&registry, "rungd_store_listed_unprotected_total") > 0.0 {
                 writeln!(out, "degraded").unwrap();
                 out.flush().unwrap();
-                std::thread::sleep(Duration::from_secs(60));
+                Stopwatch::start().reach(Duration::from_secs(60));
                 std::process::exit(0);
             }
             while said < last.0 {
@@ -133,7 +133,7 @@ async fn every_number_that_was_listed_is_served_after_kill_9() {
             said.extend(first);
         }
         let pause = Duration::from_micros(split_mix(&mut random) % 80_000);
-        std::thread::sleep(pause);
+        Stopwatch::start().reach(pause);
         child.kill().unwrap();
         for (number, run) in lines.filter_map(|line| listed(&line)) {
             assert!(said.insert(number, run).is_none_or(|other| other == run), "{number} was listed twice");

@@ -12,7 +12,8 @@ use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
 use packager::cmaf::Chunk;
 use packager::window::WindowTrackKind;
 use prometheus::Registry;
-use test_support::{Stopwatch, wait_until};
+use test_support::wait::wait_closely;
+use test_support::wait_until;
 
 /// Names of the tracks.
 pub(crate) const TRACKS: [&str; 2] = ["360p", "audio"];
@@ -151,13 +152,9 @@ pub(crate) fn write_only(presentation: &Presentation, number: u64) {
     }
 }
 
-/// Waits for what takes milliseconds, more closely than [`wait_until`] does.
+/// Waits for what takes milliseconds.
 pub(crate) fn soon(what: &str, mut condition: impl FnMut() -> bool) {
-    let since = Stopwatch::start();
-    while !condition() {
-        assert!(since.elapsed() < Duration::from_secs(20), "waited {:?} for {what}", since.elapsed());
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    wait_closely(Duration::from_secs(20), what, || condition().then_some(()));
 }
 
 /// As [`write`], but waits for the disk after each number, as real time would.

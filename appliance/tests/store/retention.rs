@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use appliance::config;
-use test_support::wait::poll;
+use test_support::wait::{poll, until};
 
 use crate::programme::{begin, fetch, keep_all, metric, open, segment, write};
 use crate::shaky_disk::ShakyDisk;
@@ -108,15 +108,11 @@ async fn what_is_live_does_not_wait_for_files_to_be_removed() {
     let max_bytes = Some(1);
     let archive = config::Archive { max_bytes, ..keep_all() };
     let (disk, store, registry) = ShakyDisk::open_holding(folder.path(), &archive, Some(OLD));
-    let emptied = || async {
+    let emptied = async || {
         let infos = store.presentations(Some("studio-a")).await.unwrap();
-        infos.iter().all(|info| info.id != OLD)
+        infos.iter().all(|info| info.id != OLD).then_some(())
     };
-    let since = test_support::Stopwatch::start();
-    while !emptied().await {
-        assert!(since.elapsed() < DEADLINE, "it is still a recording");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(DEADLINE, "it to be no recording any more", emptied).await;
     assert_eq!(fetch(&store, "studio-a", OLD, 0, Some(1)).await, None, "what is being removed is not served");
     live_is_protected(&store, &registry);
     assert!(folder.path().join("archive/studio-a").join(OLD).exists(), "the disk hangs");
@@ -129,9 +125,9 @@ async fn what_is_live_does_not_wait_for_files_to_be_removed() {
 async fn what_is_live_does_not_wait_for_old_recordings_to_be_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     two_recordings(folder.path()).await;
-    let (_disk, store, registry) = ShakyDisk::open_holding(folder.path(), &keep_all(), Some(OLD));
+    let (disk, store, registry) = ShakyDisk::open_holding(folder.path(), &keep_all(), Some(OLD));
     // The look begins once nobody wants anything, and then hangs.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    until(DEADLINE, "the look to hang", async || disk.is_holding().then_some(())).await;
     live_is_protected(&store, &registry);
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use appliance::config;
@@ -27,6 +28,8 @@ pub(crate) struct ShakyDisk {
     mood: Mutex<Mood>,
     /// What housekeeping hangs on, until it is let go.
     held: Mutex<Option<PresentationId>>,
+    /// Whether anything has hung on it.
+    holding: AtomicBool,
     /// What cannot be read.
     unreadable: Mutex<Option<(TrackName, Part)>>,
     changed: Condvar,
@@ -55,6 +58,7 @@ impl ShakyDisk {
             disk: LocalDisk::open(&folder.join("archive")).unwrap(),
             mood: Mutex::new(Mood::Works),
             held: Mutex::default(),
+            holding: AtomicBool::default(),
             unreadable: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -82,9 +86,19 @@ impl ShakyDisk {
         self.changed.notify_all();
     }
 
+    /// Whether somebody is, or was, held up.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.holding.load(Ordering::SeqCst)
+    }
+
     fn pass(&self, presentation: &PresentationId) {
         let held = self.held.lock().unwrap();
-        drop(self.changed.wait_while(held, |held| held.as_ref() == Some(presentation)).unwrap());
+        let stays = |held: &mut Option<PresentationId>| {
+            let stays = held.as_ref() == Some(presentation);
+            self.holding.fetch_or(stays, Ordering::SeqCst);
+            stays
+        };
+        drop(self.changed.wait_while(held, stays).unwrap());
     }
 }
 

@@ -7,6 +7,7 @@ use hwtests::pictures::FFMPEG;
 use hwtests::simulation::run;
 use hwtests::{Simulation, natural_clip};
 use sim_state::Engine;
+use test_support::wait_until;
 
 fn python(simulation: &Simulation) -> Command {
     let python = hwtests::root().join("target/nvidia-ml-py/bin/python");
@@ -38,11 +39,9 @@ fn utilisation_and_live_sessions_are_read_during_a_run() {
     command.args(["-v", "error", "-stream_loop", "-1", "-i"]).arg(natural_clip());
     command.args(["-an", "-vf", "scale=640:360", "-c:v", "h264_nvenc", "-bf", "0", "-f", "null", "-"]);
     let mut ffmpeg = command.stdin(Stdio::piped()).spawn().expect("ffmpeg runs");
-    let busy = (0..600).any(|_| {
-        std::thread::sleep(Duration::from_millis(50));
-        simulation.state().utilisation_percent(0, Engine::Encode) >= 90
+    wait_until(Duration::from_secs(30), "the engine to be busy", || {
+        (simulation.state().utilisation_percent(0, Engine::Encode) >= 90).then_some(())
     });
-    assert!(busy, "the engine is not busy after 30 s");
     let output = run(python(&simulation).args(["-c", LOOK]));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let pid = ffmpeg.id();

@@ -70,7 +70,7 @@ impl Programme {
             let begun = clock.elapsed();
             for Tag { kind, millis, body } in self.tags {
                 let due = begun + Duration::from_millis(millis.into());
-                thread::sleep(due.saturating_sub(clock.elapsed()));
+                clock.reach(due);
                 if kind == VIDEO && body.get(1) == Some(&CODED) {
                     noted.lock().unwrap_or_else(PoisonError::into_inner).push(clock.elapsed());
                 }

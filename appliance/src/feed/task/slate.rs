@@ -84,9 +84,12 @@ mod tests {
         std::fs::write(&pipe, b"picture").unwrap();
         let plain = folder.path().join("plain.png");
         std::fs::write(&plain, b"picture").unwrap();
-        while file.turn.available_permits() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        drop(
+            tokio::time::timeout(TIMEOUT * 5, file.turn.acquire())
+                .await
+                .expect("the thread is back")
+                .unwrap(),
+        );
         assert_eq!(file.attempt(&plain).await.unwrap(), "picture");
     }
 }

@@ -10,6 +10,7 @@ use sim_state::{
     Codec, Counter, Engine, Lost, Memory, Offence, OpenError, PLAN_VARIABLE, Plan, Session, SessionSize,
     State,
 };
+use test_support::wait::{poll, wait_until};
 
 /// A plan file, and its state beside it.
 fn plan(text: &str) -> (tempfile::TempDir, Plan) {
@@ -97,10 +98,13 @@ fn an_engine_takes_its_time_and_is_busy_meanwhile() {
     assert!(took >= 200_000_000, "the third waits for one of two units: {took} ns");
     assert!(jobs[0].is_done() && jobs[1].is_done());
     assert_eq!(one.busy_ns(0, Engine::Encode), 300_000_000);
-    // A utilisation is told of whole slices of 125 ms.
-    std::thread::sleep(Duration::from_millis(130));
-    let percent = other.utilisation_percent(0, Engine::Encode);
-    assert!((10..=16).contains(&percent), "300 ms of two units' second are {percent} %");
+    // A utilisation is told of whole slices of 125 ms, and the last of them is under way.
+    let percent = wait_until(Duration::from_secs(1), "two slices to be over", || {
+        let percent = other.utilisation_percent(0, Engine::Encode);
+        assert!(percent <= 16, "300 ms of two units' second are {percent} %");
+        (percent >= 10).then_some(percent)
+    });
+    println!("{percent} %");
 }
 
 #[test]
@@ -164,8 +168,8 @@ fn a_job_that_hangs_for_ever_ends_with_the_device() {
     let job = state.begin(0, Engine::Encode, 1).expect("sound");
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| job.wait(state));
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(!waiting.is_finished());
+        let ends = poll(Duration::from_millis(50), || waiting.is_finished().then_some(()));
+        assert_eq!(ends, None, "without a fault it takes no time");
         other.lose(0, 79);
         assert_eq!(waiting.join().expect("it ends"), Err(Lost { xid: 79 }));
     });
