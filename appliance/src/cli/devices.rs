@@ -215,6 +215,9 @@ fn speed_table(measured: &Calibration) -> String {
             speed.megasamples_per_second
         );
     }
+    for problem in &measured.problems {
+        let _ = writeln!(out, "  problem {problem}");
+    }
     out
 }
 
@@ -240,5 +243,19 @@ mod tests {
             "software\n  name     AMD EPYC, 2 CPUs\n  driver   a driver 1.0\n  decodes  H.264\n  encodes  H.264\n\
              vaapi (/dev/dri/renderD128) cannot be used: render node not readable by user rungd: add it to group render\n"
         );
+    }
+
+    #[test]
+    fn a_speed_that_is_missing_says_why() {
+        let device = inventory(&["software"]).devices.remove(0);
+        let measured = Calibration {
+            id: device.id,
+            name: device.name,
+            driver: device.driver,
+            speeds: Vec::new(),
+            problems: vec!["decoding AV1 is not measured: no picture came".to_owned()],
+        };
+        let text = speed_table(&measured);
+        assert!(text.ends_with("\n  problem decoding AV1 is not measured: no picture came\n"), "{text}");
     }
 }

@@ -85,6 +85,7 @@ mod tests {
             name: device.name.clone(),
             driver: driver.to_owned(),
             speeds: Vec::new(),
+            problems: Vec::new(),
         };
         assert!(read(&state).is_empty());
         keep(&state, &measured("a driver 0.9")).unwrap();

@@ -268,6 +268,9 @@ pub struct Calibration {
     pub driver: String,
     /// The measurements.
     pub speeds: Vec<Speed>,
+    /// Why others are missing, a sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// What a device does at a moment. `rungd-worker monitor` prints one list of these a line.

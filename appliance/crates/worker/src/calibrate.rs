@@ -52,6 +52,8 @@ const PRESETS: [&str; 9] =
     ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"];
 /// A segment's worth of pictures between IDR pictures.
 const GOP: u64 = 50;
+/// Groups of pictures that a decoder may take and give nothing of: no device holds back a second one.
+const SILENT_GROUPS: u32 = 2;
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -73,6 +75,14 @@ enum CalibrateError {
     /// The pictures to decode could not be made.
     #[error("cannot make pictures to decode")]
     Pictures(#[source] EngineError),
+    /// A decoder takes pictures, and gives none.
+    #[error("no picture came of {units} units, {damaged} of which the decoder counts as damaged")]
+    Silent {
+        /// What it was sent.
+        units: i64,
+        /// Its errors.
+        damaged: u64,
+    },
     /// A session's thread failed.
     #[error("a measuring thread failed")]
     Thread,
@@ -95,42 +105,49 @@ fn measure(id: &DeviceId) -> Result<Calibration, CalibrateError> {
     let found = probe::look(id.engine(), node.as_slice());
     let report = found.device(id).ok_or_else(|| CalibrateError::Unknown(id.clone()))?;
     let decodes: Vec<VideoCodec> = report.decode.iter().map(|ability| ability.codec).collect();
-    let speeds = match id.engine() {
+    let (speeds, problems) = match id.engine() {
         EngineKind::Software => of(&FULL, &decodes, &|| Ok(SoftwareEngine::open()))?,
         EngineKind::Vaapi => of(&FULL, &decodes, &|| VaapiEngine::open(id.address()))?,
         EngineKind::Nvidia => of(&FULL, &decodes, &|| NvidiaEngine::open(id.address()))?,
         EngineKind::NvidiaDecode => of(&FULL, &decodes, &|| NvidiaDecodeEngine::open(id.address()))?,
     };
-    Ok(Calibration { id: id.clone(), name: report.name.clone(), driver: report.driver.clone(), speeds })
+    let (name, driver) = (report.name.clone(), report.driver.clone());
+    Ok(Calibration { id: id.clone(), name, driver, speeds, problems })
 }
 
-/// All speeds of an engine that `open` opens, and that decodes these formats.
+/// All speeds of an engine that `open` opens, and that decodes these formats. A format that cannot be decoded keeps
+/// nobody from knowing the rest: it becomes a sentence.
 fn of<E: Engine>(
     effort: &Effort,
     decodes: &[VideoCodec],
     open: &(impl Fn() -> Result<E, EngineError> + Sync),
-) -> Result<Vec<Speed>, CalibrateError> {
+) -> Result<(Vec<Speed>, Vec<String>), CalibrateError> {
     let drawn = pictures::drawn(effort.size);
     let mut speeds = Vec::with_capacity(effort.presets.len() + decodes.len());
+    let mut problems = Vec::new();
     for codec in decodes.iter().copied() {
         let coded = match pictures::coded(codec, effort.size, &drawn) {
             Ok(coded) => coded,
-            // The others are worth knowing.
             Err(PicturesError::Sample(error)) => {
-                eprintln!("rungd-worker: decoding {} is not measured: {}", codec.name(), chain(&error));
+                problems.push(format!("decoding {} is not measured: {}", codec.name(), chain(&error)));
                 continue;
             }
             Err(PicturesError::Engine(error)) => return Err(CalibrateError::Pictures(error)),
         };
-        let (rate, sessions) = best(effort, &|_| decode(effort, &mut open()?, codec, &coded))?;
-        speeds.push(speed(Step::Decode, codec, "", rate, sessions));
+        match best(effort, &|_| decode(effort, &mut open()?, codec, &coded)) {
+            Ok((rate, sessions)) => speeds.push(speed(Step::Decode, codec, "", rate, sessions)),
+            Err(error @ (CalibrateError::Engine(_) | CalibrateError::Silent { .. })) => {
+                problems.push(format!("decoding {} is not measured: {}", codec.name(), chain(&error)));
+            }
+            Err(error) => return Err(error),
+        }
     }
     for preset in effort.presets {
         let session = |sessions| encode(effort, &mut open()?, &drawn, preset, sessions);
         let (rate, sessions) = best(effort, &session)?;
         speeds.push(speed(Step::Encode, VideoCodec::H264, preset, rate, sessions));
     }
-    Ok(speeds)
+    Ok((speeds, problems))
 }
 
 fn speed(step: Step, codec: VideoCodec, preset: &str, rate: f64, sessions: u32) -> Speed {
@@ -142,18 +159,20 @@ fn speed(step: Step, codec: VideoCodec, preset: &str, rate: f64, sessions: u32) 
 /// cannot be had (a cap of the driver, memory) ends the search.
 fn best(
     effort: &Effort,
-    session: &(impl Fn(u32) -> Result<f64, EngineError> + Sync),
+    session: &(impl Fn(u32) -> Result<f64, CalibrateError> + Sync),
 ) -> Result<(f64, u32), CalibrateError> {
     let mut best = (0.0, 0);
     for sessions in effort.sessions.iter().copied() {
         let rates: Result<Vec<f64>, _> = std::thread::scope(|scope| {
             let running: Vec<_> = (0..sessions).map(|_| scope.spawn(|| session(sessions))).collect();
             let rates = running.into_iter().map(|thread| thread.join().map_err(|_| CalibrateError::Thread));
-            rates.map(|rate| rate.and_then(|rate| Ok(rate?))).collect()
+            rates.map(|rate| rate?).collect()
         });
         let rate: f64 = match rates {
             Ok(rates) => rates.into_iter().sum(),
-            Err(CalibrateError::Engine(_)) if sessions > 1 => return Ok(best),
+            Err(CalibrateError::Engine(_) | CalibrateError::Silent { .. }) if sessions > 1 => {
+                return Ok(best);
+            }
             Err(error) => return Err(error),
         };
         let worth = rate > best.0 * (1.0 + WORTH_PERCENT / 100.0);
@@ -202,18 +221,26 @@ fn decode<E: Engine>(
     engine: &mut E,
     codec: VideoCodec,
     coded: &Coded,
-) -> Result<f64, EngineError> {
+) -> Result<f64, CalibrateError> {
     let load = effort.size.samples_per_second(frame_rate());
     let mut decoder = engine.decoder(codec, &coded.configuration, load, Latency::Standard)?;
     let mut meter = Meter::new();
     let mut tag = 0;
+    // Time counts from the first picture on, which may never come.
+    let mut silent = 0;
     while meter.elapsed() < effort.span {
+        if silent == SILENT_GROUPS {
+            return Err(CalibrateError::Silent { units: tag, damaged: decoder.errors() });
+        }
         for unit in &coded.units {
             decoder.send(unit, tag)?;
             tag += 1;
             while decoder.receive()?.is_some() {
                 meter.count();
             }
+        }
+        if meter.begun.is_none() {
+            silent += 1;
         }
     }
     Ok(meter.rate(effort.size))
@@ -225,7 +252,7 @@ fn encode<E: Engine>(
     drawn: &[Planes],
     preset: &str,
     sessions: u32,
-) -> Result<f64, EngineError> {
+) -> Result<f64, CalibrateError> {
     let rung = rung(effort.size, preset);
     let all = rung.samples_per_second(frame_rate()).saturating_mul(u64::from(sessions));
     let frames: Vec<E::Frame> = drawn.iter().map(|planes| engine.drawn(planes)).collect::<Result<_, _>>()?;
@@ -264,25 +291,4 @@ fn rung(size: Size, preset: &str) -> Rung {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_format_that_is_decoded_and_every_preset_has_a_speed() {
-        let effort = Effort {
-            size: Size { width: 320, height: 180 },
-            span: Duration::from_millis(20),
-            sessions: &[1, 2],
-            presets: &["ultrafast", "fast"],
-        };
-        let decodes = [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Av1];
-        let speeds = of(&effort, &decodes, &|| Ok(SoftwareEngine::open())).unwrap();
-        let found: Vec<_> = speeds.iter().map(|speed| (speed.step, speed.codec, &*speed.preset)).collect();
-        let encodes = ["ultrafast", "fast"].map(|preset| (Step::Encode, VideoCodec::H264, preset));
-        assert_eq!(found, [&decodes.map(|codec| (Step::Decode, codec, ""))[..], &encodes].concat());
-        assert!(
-            speeds.iter().all(|speed| speed.megasamples_per_second > 0.0 && speed.sessions > 0),
-            "{speeds:?}"
-        );
-    }
-}
+mod tests;
