@@ -56,7 +56,7 @@ impl Shared {
         }
         report(&inventory, known.as_deref());
         metrics.found(&inventory, known.as_deref());
-        for (id, load) in &*self.busy() {
+        for (id, load) in self.busy().iter().filter(|(id, _)| inventory.device(id).is_some()) {
             metrics.load(id, *load);
         }
         self.found.send_replace(Some(Arc::new(inventory)));

@@ -4,6 +4,7 @@
 //! [`warn_limited`](crate::warn_limited).
 
 mod limit;
+mod series;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -17,6 +18,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use crate::config::{Log, LogFormat};
 
 pub use limit::{LogLimit, RateLimited};
+pub(crate) use series::{Register, forget};
 
 /// An error with all that caused it, on one line, as log lines have it.
 #[must_use]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{ChildStderr, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::watch;
 use tracing::{debug, error, warn};
 use worker_protocol::device::Reading;
@@ -14,6 +14,7 @@ use worker_protocol::{DeviceId, EngineKind, Inventory};
 
 use super::metrics::Metrics;
 use crate::config;
+use crate::supervisor;
 use crate::telemetry::chain;
 
 /// Time between two readings.
@@ -78,7 +79,8 @@ pub(super) async fn watch(
             // A monitor looks at what was there when it began.
             others = others(engine, &own, &mut found) => match others {
                 Ok(()) => {
-                    own.iter().for_each(|id| metrics.silent(id));
+                    let left = self::own(engine, found.borrow().as_deref());
+                    own.iter().filter(|id| !left.contains(id)).for_each(|id| metrics.silent(id));
                     continue;
                 }
                 Err(_daemon_ends) => return,
@@ -128,7 +130,7 @@ async fn listen(
     devices: &config::Devices,
     mut take: impl FnMut(&[Reading]),
 ) -> Result<std::convert::Infallible, MonitorError> {
-    let mut command = Command::new(&worker.program);
+    let mut command = supervisor::command(worker);
     command
         .arg("monitor")
         .arg(format!("--engine={engine}"))
@@ -136,17 +138,7 @@ async fn listen(
     if engine == EngineKind::Vaapi {
         command.args(devices.render_nodes.iter().map(|node| format!("--render-node={}", node.display())));
     }
-    let mut child = command
-        .env_clear()
-        .envs(&worker.environment)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(MonitorError::Spawn)?;
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(MonitorError::Spawn)?;
     let Some(stdout) = child.stdout.take() else { return Err(MonitorError::Ended(String::new())) };
     let mut lines = BufReader::new(stdout);
     loop {

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
-use prometheus::{
-    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 use worker_protocol::RungReport;
 
 use crate::config::{InputRule, RuleAction};
 use crate::feed::status::{FeedState, FeedStatus, RungStatus, SourceStatus};
+use crate::telemetry::{Register, forget};
 
 /// Bounds of the encode latency's buckets, in seconds: from a fast device's to a rung that is seconds behind.
 const LATENCIES: [f64; 10] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
@@ -55,150 +53,129 @@ impl Metrics {
     /// # Errors
     /// Where a name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let int = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let float = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, prometheus::Error> {
-            let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
+        let register = Register(registry);
         let (feed, rung) = (&["feed"][..], &["feed", "rung"][..]);
-        let slate = Opts::new(
-            "rungd_feed_slate_seconds_total",
-            "Time on air without a source: the last picture, then the slate",
-        );
-        let slate = CounterVec::new(slate, feed)?;
-        registry.register(Box::new(slate.clone()))?;
-        let latencies = HistogramOpts::new(
-            "rungd_rung_encode_latency_seconds",
-            "Time of each frame in the encoder, its queue included",
-        );
-        let latencies = HistogramVec::new(latencies.buckets(LATENCIES.to_vec()), rung)?;
-        registry.register(Box::new(latencies.clone()))?;
         Ok(Self {
-            on_air: int("rungd_feed_on_air", "1 while the feed is live", feed)?,
-            publishes: counter("rungd_feed_publishes_total", "Publishes accepted", feed)?,
-            reconnects: counter(
+            on_air: register.gauges("rungd_feed_on_air", "1 while the feed is live", feed)?,
+            publishes: register.counters("rungd_feed_publishes_total", "Publishes accepted", feed)?,
+            reconnects: register.counters(
                 "rungd_feed_reconnects_total",
                 "Publishes that went on with a programme that had been published to with the same kind of key",
                 feed,
             )?,
-            slate,
-            worker_deaths: counter(
+            slate: register.real_counters(
+                "rungd_feed_slate_seconds_total",
+                "Time on air without a source: the last picture, then the slate",
+                feed,
+            )?,
+            worker_deaths: register.counters(
                 "rungd_feed_worker_deaths_total",
                 "Workers that ended before they had put everything out",
                 feed,
             )?,
-            source_bit_rate: int("rungd_feed_source_bits_per_second", "Media coming in, over 5 s", feed)?,
-            pictures_per_second: float(
+            source_bit_rate: register.gauges("rungd_feed_source_bits_per_second", "Media coming in, over 5 s", feed)?,
+            pictures_per_second: register.real_gauges(
                 "rungd_feed_source_frames_per_second",
                 "Pictures coming in, over 2 s",
                 feed,
             )?,
-            jitter: float(
+            jitter: register.real_gauges(
                 "rungd_feed_source_jitter_seconds",
                 "How irregularly the source's pictures arrive (RFC 3550, 6.4.1)",
                 feed,
             )?,
-            drift: float(
+            drift: register.real_gauges(
                 "rungd_feed_source_drift_ppm",
                 "How fast the source's clock runs against ours; absent until it is known, which takes a minute",
                 feed,
             )?,
-            key_frame_interval: float(
+            key_frame_interval: register.real_gauges(
                 "rungd_feed_key_frame_interval_seconds",
                 "Distance of the source's last two key frames",
                 feed,
             )?,
-            decode_errors: counter("rungd_feed_decode_errors_total", "Decoder errors concealed", feed)?,
-            frames_repeated: counter(
+            decode_errors: register.counters("rungd_feed_decode_errors_total", "Decoder errors concealed", feed)?,
+            frames_repeated: register.counters(
                 "rungd_feed_frames_repeated_total",
                 "Grid frames that repeat the one before",
                 feed,
             )?,
-            pictures_dropped: counter(
+            pictures_dropped: register.counters(
                 "rungd_feed_pictures_dropped_total",
                 "Source pictures that stood on no grid frame",
                 feed,
             )?,
-            timestamp_jumps: counter(
+            timestamp_jumps: register.counters(
                 "rungd_feed_timestamp_jumps_total",
                 "Jumps of the source's time stamps that were bridged",
                 feed,
             )?,
-            silence_frames: counter(
+            silence_frames: register.counters(
                 "rungd_feed_silence_frames_total",
                 "Silent audio frames put in where the source left holes",
                 feed,
             )?,
-            shed: counter(
+            shed: register.counters(
                 "rungd_feed_pictures_shed_total",
                 "Source pictures not given to a worker that was behind",
                 feed,
             )?,
-            sound_converted: int(
+            sound_converted: register.gauges(
                 "rungd_feed_sound_converted",
                 "1 while the source's sound is converted to what the programme's is",
                 feed,
             )?,
-            sound_decode_errors: counter(
+            sound_decode_errors: register.counters(
                 "rungd_feed_sound_decode_errors_total",
                 "Damaged frames of sound that was converted, silenced",
                 feed,
             )?,
-            sound_shed: counter(
+            sound_shed: register.counters(
                 "rungd_feed_sound_frames_shed_total",
                 "Frames of sound not given to a worker that was behind",
                 feed,
             )?,
-            warnings: counter(
+            warnings: register.counters(
                 "rungd_feed_source_warnings_total",
                 "What sources did that their operator was told of, rules with an action excepted",
                 &["feed", "rule"],
             )?,
-            rules: counter(
+            rules: register.counters(
                 "rungd_feed_input_rules_total",
                 "Rules of the input that sources broke, by what was done; one that stays broken counts once a minute",
                 &["feed", "rule", "action"],
             )?,
-            rung_bit_rate: int("rungd_rung_bits_per_second", "Coded video going out, over 5 s", rung)?,
-            rung_ratio: float(
+            rung_bit_rate: register.gauges("rungd_rung_bits_per_second", "Coded video going out, over 5 s", rung)?,
+            rung_ratio: register.real_gauges(
                 "rungd_rung_real_time_ratio",
                 "Frames the encoder could do over frames it must; under 1 it falls behind",
                 rung,
             )?,
-            rung_queue: int("rungd_rung_queue_frames", "Frames waiting for the encoder", rung)?,
-            rung_latency: float(
+            rung_queue: register.gauges("rungd_rung_queue_frames", "Frames waiting for the encoder", rung)?,
+            rung_latency: register.real_gauges(
                 "rungd_rung_latency_seconds",
                 "Longest time of a frame in the encoder over the last second",
                 rung,
             )?,
-            rung_latencies: latencies,
-            rung_frames: counter("rungd_rung_frames_total", "Frames given to the encoder", rung)?,
-            rung_repeated: counter(
+            rung_latencies: register.histograms(
+                "rungd_rung_encode_latency_seconds",
+                "Time of each frame in the encoder, its queue included",
+                rung,
+                &LATENCIES,
+            )?,
+            rung_frames: register.counters("rungd_rung_frames_total", "Frames given to the encoder", rung)?,
+            rung_repeated: register.counters(
                 "rungd_rung_frames_repeated_total",
                 "Frames given to the encoder that repeat the grid frame before",
                 rung,
             )?,
-            rung_pictures: counter("rungd_rung_pictures_total", "Coded pictures put out", rung)?,
+            rung_pictures: register.counters("rungd_rung_pictures_total", "Coded pictures put out", rung)?,
         })
     }
 
-    /// A feed is there: what will be counted of it begins at zero.
-    pub fn begin(&self, feed: &str) {
-        let feed = &[feed][..];
-        self.on_air.with_label_values(feed).set(0);
-        self.sound_converted.with_label_values(feed).set(0);
-        self.slate.with_label_values(feed).inc_by(0.0);
-        for counter in [
+    /// What is counted of a feed as a whole.
+    fn totals(&self) -> [&IntCounterVec; 11] {
+        [
             &self.publishes,
             &self.reconnects,
             &self.worker_deaths,
@@ -210,7 +187,16 @@ impl Metrics {
             &self.shed,
             &self.sound_decode_errors,
             &self.sound_shed,
-        ] {
+        ]
+    }
+
+    /// A feed is there: what will be counted of it begins at zero.
+    pub fn begin(&self, feed: &str) {
+        let feed = &[feed][..];
+        self.on_air.with_label_values(feed).set(0);
+        self.sound_converted.with_label_values(feed).set(0);
+        self.slate.with_label_values(feed).inc_by(0.0);
+        for counter in self.totals() {
             counter.with_label_values(feed).inc_by(0);
         }
     }
@@ -237,24 +223,9 @@ impl Metrics {
         ] {
             forget(vec, its);
         }
-        for vec in [
-            &self.publishes,
-            &self.reconnects,
-            &self.worker_deaths,
-            &self.decode_errors,
-            &self.frames_repeated,
-            &self.pictures_dropped,
-            &self.timestamp_jumps,
-            &self.silence_frames,
-            &self.shed,
-            &self.sound_decode_errors,
-            &self.sound_shed,
-            &self.warnings,
-            &self.rules,
-            &self.rung_frames,
-            &self.rung_repeated,
-            &self.rung_pictures,
-        ] {
+        let by_more =
+            [&self.warnings, &self.rules, &self.rung_frames, &self.rung_repeated, &self.rung_pictures];
+        for vec in self.totals().into_iter().chain(by_more) {
             forget(vec, its);
         }
         forget(&self.slate, its);
@@ -374,22 +345,6 @@ impl Metrics {
         forget(&self.rung_latencies, gone);
         for vec in [&self.rung_frames, &self.rung_repeated, &self.rung_pictures] {
             forget(vec, gone);
-        }
-    }
-}
-
-/// Removes the series whose labels `gone` picks.
-fn forget<B: MetricVecBuilder>(vec: &MetricVec<B>, gone: impl Fn(&HashMap<&str, &str>) -> bool)
-where
-    B::M: Metric,
-{
-    for family in vec.collect() {
-        for metric in family.get_metric() {
-            let labels: HashMap<&str, &str> =
-                metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
-            if gone(&labels) {
-                let _ = vec.remove(&labels);
-            }
         }
     }
 }

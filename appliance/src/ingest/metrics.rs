@@ -1,6 +1,8 @@
 //! What is counted of publishers' connections.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
+
+use crate::telemetry::Register;
 
 /// What is counted of publishers' connections.
 #[derive(Debug, Clone)]
@@ -22,21 +24,26 @@ impl Metrics {
     /// # Errors
     /// Where a name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let vec = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(vec.clone()))?;
-            Ok(vec)
-        };
-        let this = Self {
-            connections: counters("rungd_ingest_connections_total", "Connections accepted", "protocol")?,
-            ends: counters("rungd_ingest_ends_total", "Connections ended, by reason", "reason")?,
-            bytes: IntCounter::new("rungd_ingest_bytes_total", "Bytes read from publishers, inside TLS")?,
-            publishing: IntGauge::new("rungd_ingest_publishing", "Publishes that are on")?,
-            refusals: counters("rungd_ingest_refusals_total", "Publishes refused, by reason", "reason")?,
-        };
-        registry.register(Box::new(this.bytes.clone()))?;
-        registry.register(Box::new(this.publishing.clone()))?;
-        Ok(this)
+        let register = Register(registry);
+        Ok(Self {
+            connections: register.counters(
+                "rungd_ingest_connections_total",
+                "Connections accepted",
+                &["protocol"],
+            )?,
+            ends: register.counters(
+                "rungd_ingest_ends_total",
+                "Connections ended, by reason",
+                &["reason"],
+            )?,
+            bytes: register.counter("rungd_ingest_bytes_total", "Bytes read from publishers, inside TLS")?,
+            publishing: register.gauge("rungd_ingest_publishing", "Publishes that are on")?,
+            refusals: register.counters(
+                "rungd_ingest_refusals_total",
+                "Publishes refused, by reason",
+                &["reason"],
+            )?,
+        })
     }
 
     /// Counts a refusal, by a word from a closed list.

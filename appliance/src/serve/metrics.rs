@@ -8,11 +8,10 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use crate::clock;
+use crate::telemetry::Register;
 
 /// Upper bounds of the time to the head of an answer, in seconds: from one out of memory, over one out of the archive,
 /// to one that waited for the next segment.
@@ -41,56 +40,44 @@ impl Metrics {
     ///
     /// Where they are registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let latency = HistogramOpts::new(
-            "rungd_http_response_seconds",
-            "From a request's head to its answer's head; includes waiting for a segment about to exist.",
-        );
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new("rungd_http_requests_total", "Requests answered, by route and class of status."),
+        let register = Register(registry);
+        let route = &["route"][..];
+        Ok(Self {
+            requests: register.counters(
+                "rungd_http_requests_total",
+                "Requests answered, by route and class of status.",
                 &["route", "status"],
             )?,
-            bytes: IntCounterVec::new(
-                Opts::new("rungd_http_response_bytes_total", "Bytes of bodies sent."),
-                &["route"],
+            bytes: register.counters("rungd_http_response_bytes_total", "Bytes of bodies sent.", route)?,
+            in_flight: register.gauges(
+                "rungd_http_in_flight",
+                "Requests whose answer is not sent to its end.",
+                route,
             )?,
-            in_flight: IntGaugeVec::new(
-                Opts::new("rungd_http_in_flight", "Requests whose answer is not sent to its end."),
-                &["route"],
+            latency: register.histograms(
+                "rungd_http_response_seconds",
+                "From a request's head to its answer's head; includes waiting for a segment about to exist.",
+                route,
+                &LATENCY_BUCKETS,
             )?,
-            latency: HistogramVec::new(latency.buckets(LATENCY_BUCKETS.to_vec()), &["route"])?,
-            connections: IntGauge::new("rungd_http_connections", "Connections open.")?,
-            accepted: counter("rungd_http_connections_total", "Connections accepted.")?,
-            refused: counter(
-                "rungd_http_connections_refused_total",
-                "Connections closed at once: too many.",
-            )?,
-            tls_failures: counter("rungd_http_tls_failures_total", "TLS handshakes that failed.")?,
-            stalled: counter(
+            connections: register.gauge("rungd_http_connections", "Connections open.")?,
+            accepted: register.counter("rungd_http_connections_total", "Connections accepted.")?,
+            refused: register
+                .counter("rungd_http_connections_refused_total", "Connections closed at once: too many.")?,
+            tls_failures: register.counter("rungd_http_tls_failures_total", "TLS handshakes that failed.")?,
+            stalled: register.counter(
                 "rungd_http_connections_stalled_total",
                 "Connections closed because the peer sent no request or read nothing for too long.",
             )?,
-            waiting: IntGauge::new(
+            waiting: register.gauge(
                 "rungd_http_waiting_requests",
                 "Media requests that wait for a chunk, a segment or a disk.",
             )?,
-            turned_away: counter(
+            turned_away: register.counter(
                 "rungd_http_waiting_refused_total",
                 "Media requests answered with 503 because too many wait already.",
             )?,
-        };
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.bytes.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        registry.register(Box::new(metrics.latency.clone()))?;
-        registry.register(Box::new(metrics.connections.clone()))?;
-        registry.register(Box::new(metrics.waiting.clone()))?;
-        Ok(metrics)
+        })
     }
 
     /// Counts a connection, while it lasts too.

@@ -1,6 +1,8 @@
 //! What the store counts.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use crate::telemetry::Register;
 
 /// The metrics of the store. Labels are feeds of the configuration, or come from closed lists.
 #[derive(Debug, Clone)]
@@ -23,80 +25,63 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let gauges = |name: &str, help: &str, label: &str| -> Result<IntGaugeVec, prometheus::Error> {
-            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let counters = |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
+        let register = Register(registry);
+        let feed = &["feed"][..];
         Ok(Self {
-            memory_bytes: gauges("rungd_store_memory_bytes", "Media bytes in the live window.", "feed")?,
-            memory_segments: gauges(
+            memory_bytes: register.gauges(
+                "rungd_store_memory_bytes",
+                "Media bytes in the live window.",
+                feed,
+            )?,
+            memory_segments: register.gauges(
                 "rungd_store_memory_segments",
                 "Segments in the live window, over all tracks.",
-                "feed",
+                feed,
             )?,
-            segments_completed: counters(
+            segments_completed: register.counters(
                 "rungd_store_segments_completed_total",
                 "Segments that became whole in memory, over all tracks.",
-                "feed",
+                feed,
             )?,
-            late_chunks: counters(
+            late_chunks: register.counters(
                 "rungd_store_late_chunks_total",
                 "Chunks and completions for segments that no longer took them.",
-                "feed",
+                feed,
             )?,
-            listed_unprotected: counters(
+            listed_unprotected: register.counters(
                 "rungd_store_listed_unprotected_total",
                 "Segment numbers listed before the archive had them.",
-                "feed",
+                feed,
             )?,
-            archive_queue_segments: gauge(
+            archive_queue_segments: register.gauge(
                 "rungd_store_archive_queue_segments",
                 "Segments waiting to be written to the archive.",
             )?,
-            archive_writes: counter("rungd_store_archive_writes_total", "Segments written to the archive.")?,
-            archive_bytes_written: counter(
+            archive_writes: register
+                .counter("rungd_store_archive_writes_total", "Segments written to the archive.")?,
+            archive_bytes_written: register.counter(
                 "rungd_store_archive_written_bytes_total",
                 "Bytes of segments written to the archive.",
             )?,
-            archive_failures: counters(
+            archive_failures: register.counters(
                 "rungd_store_archive_failures_total",
                 "Archive steps that failed, by step; each is tried again while its segment is in memory.",
-                "step",
+                &["step"],
             )?,
-            archive_segments_lost: counters(
+            archive_segments_lost: register.counters(
                 "rungd_store_archive_segments_lost_total",
                 "Segments that never reached the archive, by reason.",
-                "reason",
+                &["reason"],
             )?,
-            archive_degraded: gauge(
+            archive_degraded: register.gauge(
                 "rungd_store_archive_degraded",
                 "1 while the archive cannot keep up or cannot be written.",
             )?,
-            archive_stored_bytes: gauge(
-                "rungd_store_archive_stored_bytes",
-                "Bytes of segments in the archive.",
-            )?,
-            archive_presentations: gauge(
-                "rungd_store_archive_presentations",
-                "Presentations in the catalogue.",
-            )?,
-            archive_presentations_expired: counter(
+            archive_stored_bytes: register
+                .gauge("rungd_store_archive_stored_bytes", "Bytes of segments in the archive.")?,
+            archive_presentations: register
+                .gauge("rungd_store_archive_presentations", "Presentations in the catalogue.")?,
+            archive_presentations_expired: register.counter(
                 "rungd_store_archive_presentations_expired_total",
                 "Presentations removed by age or by bytes.",
             )?,

@@ -1,6 +1,8 @@
 //! What is counted of workers.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Registry};
+
+use crate::telemetry::Register;
 
 /// What is counted of workers.
 #[derive(Debug, Clone)]
@@ -17,13 +19,14 @@ impl Metrics {
     /// # Errors
     /// Where a name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let started = IntCounter::new("rungd_worker_starts_total", "Worker processes started")?;
-        let ended = IntCounterVec::new(
-            Opts::new("rungd_worker_ends_total", "Worker processes ended, by reason"),
-            &["reason"],
-        )?;
-        registry.register(Box::new(started.clone()))?;
-        registry.register(Box::new(ended.clone()))?;
-        Ok(Self { started, ended })
+        let register = Register(registry);
+        Ok(Self {
+            started: register.counter("rungd_worker_starts_total", "Worker processes started")?,
+            ended: register.counters(
+                "rungd_worker_ends_total",
+                "Worker processes ended, by reason",
+                &["reason"],
+            )?,
+        })
     }
 }
