@@ -27,4 +27,7 @@ pub mod message;
 
 pub use device::{DeviceId, EngineKind, Inventory};
 pub use framing::{FrameDecoder, FrameError, encode};
-pub use message::{FromWorker, Job, Report, RungJob, RungReport, SoundJob, SoundReport, ToWorker, VERSION};
+pub use message::{
+    FromWorker, Job, MAX_REPORTED_LATENCIES, Report, RungJob, RungReport, SoundJob, SoundReport, ToWorker,
+    VERSION,
+};

@@ -190,6 +190,10 @@ pub struct SoundReport {
     pub decode_errors: u64,
 }
 
+/// Most latencies in one report, over all rungs: the largest one, of 16 rungs, fits into a header with them, and each rung
+/// has room for those of a second.
+pub const MAX_REPORTED_LATENCIES: usize = 2048;
+
 /// Running totals of one rung.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RungReport {

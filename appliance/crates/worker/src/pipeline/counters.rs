@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::Size;
-use worker_protocol::{FromWorker, Report, RungReport};
+use worker_protocol::{FromWorker, MAX_REPORTED_LATENCIES, Report, RungReport};
 
 use super::PipelineError;
 use crate::link::{Closed, Outbox};
@@ -16,8 +16,6 @@ use crate::run::panic_text;
 
 /// How often counters are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Latencies between two reports: some seconds of the highest frame rate.
-const MAX_LATENCIES: usize = 1024;
 
 /// Running totals; each is written by one thread and read by the reporter.
 #[derive(Debug, Default)]
@@ -35,6 +33,8 @@ pub(super) struct Counters {
 /// Running totals of one rung.
 #[derive(Debug, Default)]
 pub(super) struct RungCounters {
+    /// How many latencies a report has room for.
+    most_latencies: usize,
     pub(super) frames_in: AtomicU64,
     pub(super) pictures_out: AtomicU64,
     pub(super) bytes_out: AtomicU64,
@@ -47,7 +47,9 @@ pub(super) struct RungCounters {
 
 impl Counters {
     pub(super) fn new(rungs: usize) -> Self {
-        Self { rungs: (0..rungs).map(|_| RungCounters::default()).collect(), ..Self::default() }
+        let most_latencies = MAX_REPORTED_LATENCIES / rungs.max(1);
+        let rung = || RungCounters { most_latencies, ..RungCounters::default() };
+        Self { rungs: std::iter::repeat_with(rung).take(rungs).collect(), ..Self::default() }
     }
 
     pub(super) fn add(counter: &AtomicU64, more: u64) {
@@ -99,7 +101,7 @@ impl RungCounters {
     /// A picture was this long in the encoder.
     pub(super) fn latency(&self, latency: Duration) {
         let mut latencies = self.latencies();
-        if latencies.len() < MAX_LATENCIES {
+        if latencies.len() < self.most_latencies {
             latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
         }
     }
@@ -132,5 +134,29 @@ impl Reporter {
         self.thread
             .join()
             .map_err(|panic| PipelineError::Panic { name: "report".to_owned(), what: panic_text(&*panic) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker that catches up codes more pictures between two reports than a report has room for.
+    #[test]
+    fn the_fullest_report_can_be_sent() {
+        for rungs in [1, 6, 16] {
+            let counters = Counters::new(rungs);
+            for rung in &counters.rungs {
+                let totals = [&rung.frames_in, &rung.pictures_out, &rung.bytes_out, &rung.busy_micros];
+                totals.into_iter().for_each(|total| Counters::set(total, u64::MAX));
+                (0..10_000).for_each(|_| rung.latency(Duration::MAX));
+            }
+            let report = counters.report();
+            assert!(
+                report.rungs.iter().all(|rung| rung.latencies_micros.len() >= 120),
+                "one of 120 a second"
+            );
+            worker_protocol::encode(&FromWorker::Report(report), 0).unwrap();
+        }
     }
 }
