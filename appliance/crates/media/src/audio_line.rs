@@ -166,13 +166,6 @@ impl AudioLine {
         MediaTime::new(samples, self.scale)
     }
 
-    /// The first frame that does not begin before `time`; zero for times before the start.
-    #[must_use]
-    pub fn first_index_from(&self, time: MediaTime) -> u64 {
-        let samples = u64::try_from(time.ticks_at(self.scale)).unwrap_or(0);
-        samples.div_ceil(u64::from(self.samples_per_frame))
-    }
-
     /// Takes the frame that is heard at `pts`; gives what to put out, in order.
     pub fn frame(&mut self, pts: MediaTime, payload: Bytes) -> Vec<LineFrame> {
         let per_frame = i64::from(self.samples_per_frame);

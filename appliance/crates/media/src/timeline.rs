@@ -186,8 +186,8 @@ impl Timeline {
     /// How far ahead of wall time the source's least delayed units are placed (negative: behind); none until it is known,
     /// about a minute into the first publish session. It is what drift correction holds through all that comes after,
     /// publishers that return included: a presentation has one latency.
-    #[must_use]
-    pub fn steady_lead(&self) -> Option<MediaTime> {
+    #[cfg(test)]
+    fn steady_lead(&self) -> Option<MediaTime> {
         let [video, audio] = &self.drift;
         video.steady().or_else(|| audio.steady()).map(|nanos| time(ticks(nanos)))
     }

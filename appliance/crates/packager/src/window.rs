@@ -6,7 +6,7 @@ use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
 
 mod edge;
 
-pub use edge::{FoundPart, LiveEdge, OpenSegment, Part, SegmentParts};
+pub use edge::{LiveEdge, OpenSegment, Part, SegmentParts};
 
 /// A presentation as a viewer may see it at one moment.
 #[derive(Debug, Clone, PartialEq)]

@@ -115,6 +115,7 @@ impl Drift {
     }
 
     /// The lead to hold, in nanoseconds, once it is known.
+    #[cfg(test)]
     pub(super) const fn steady(&self) -> Option<i128> {
         self.steady
     }

@@ -44,17 +44,6 @@ pub struct OpenSegment {
     pub parts: Vec<Part>,
 }
 
-/// Where a part is to be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FoundPart {
-    /// In its segment, at these bytes.
-    Here(Part),
-    /// It is the next one, which playlists hint at: wait for it.
-    Next,
-    /// It is gone, or will not be.
-    Not,
-}
-
 /// The parts near the live edge of one track, kept from what its segmenter gives. Segments follow on each other; where
 /// one does not, those before it are forgotten.
 ///
@@ -141,28 +130,6 @@ impl LiveEdge {
     pub const fn open(&self) -> Option<&OpenSegment> {
         self.open.as_ref()
     }
-
-    /// Finds the part of this index, from zero.
-    #[must_use]
-    pub fn find(&self, number: SegmentNumber, index: u32) -> FoundPart {
-        let at = usize::try_from(index).unwrap_or(usize::MAX);
-        if let Some(open) = self.open.as_ref().filter(|open| open.number == number) {
-            return match open.parts.get(at) {
-                Some(part) => FoundPart::Here(*part),
-                None if at == open.parts.len() => FoundPart::Next,
-                None => FoundPart::Not,
-            };
-        }
-        if let Some(segment) = self.whole.iter().find(|segment| segment.number == number) {
-            return segment.parts.get(at).map_or(FoundPart::Not, |part| FoundPart::Here(*part));
-        }
-        // A playlist hints at it already when the last chunk of the segment before is there.
-        let last = self.open.as_ref().map(|open| open.number).or(self.whole.back().map(|last| last.number));
-        match at == 0 && self.has_parts(number) && last.is_some_and(|last| last.next() == number) {
-            true => FoundPart::Next,
-            false => FoundPart::Not,
-        }
-    }
 }
 
 impl SegmentParts {
@@ -209,10 +176,7 @@ mod tests {
         edge.complete(SegmentNumber(3));
         edge.push(SegmentNumber(3), &chunk(10, 10, 7));
         assert_eq!((edge.open(), edge.whole().count()), (None, 1));
-        assert_eq!(edge.find(SegmentNumber(3), 1), FoundPart::Not);
-        assert_eq!(edge.find(SegmentNumber(4), 0), FoundPart::Next);
-        assert_eq!(edge.find(SegmentNumber(4), 1), FoundPart::Not);
-        assert_eq!(edge.find(SegmentNumber(5), 0), FoundPart::Not);
+        assert_eq!(edge.whole().next().map(|whole| whole.parts.len()), Some(1));
     }
 
     #[test]
@@ -236,13 +200,12 @@ mod tests {
         let mut edge = LiveEdge::new(Duration::from_secs(2)).since(SegmentNumber(4));
         for number in 2..=3 {
             edge.push(SegmentNumber(number), &chunk(0, 10, 7));
-            assert_eq!((edge.open(), edge.find(SegmentNumber(number), 0)), (None, FoundPart::Not));
+            assert_eq!(edge.open(), None);
             edge.complete(SegmentNumber(number));
         }
         assert_eq!(edge.whole().count(), 0);
         edge.push(SegmentNumber(4), &chunk(0, 10, 7));
-        assert!(matches!(edge.find(SegmentNumber(4), 0), FoundPart::Here(_)));
-        assert_eq!(edge.find(SegmentNumber(4), 1), FoundPart::Next);
+        assert_eq!(edge.open().map(|open| (open.number, open.parts.len())), Some((SegmentNumber(4), 1)));
     }
 
     #[test]
