@@ -93,18 +93,21 @@ impl Feeds {
             entry.removed.send_replace(true);
             leaving.push((name, entry.task));
         }
-        drop(leaving);
         for config in feeds {
             match running.get(&config.name) {
                 Some(entry) => entry.feed.config.store(Arc::new(config.clone())),
                 None => {
-                    running.insert(config.name.clone(), self.start_one(config));
+                    let before = leaving.iter().position(|(name, _)| *name == config.name);
+                    let before = before.map(|at| leaving.swap_remove(at).1);
+                    running.insert(config.name.clone(), self.start_one(config, before));
                 }
             }
         }
     }
 
-    fn start_one(&self, config: &config::Feed) -> Entry {
+    /// `before` is the task of a feed of that name that was removed: its place in the store and its metrics are free once it
+    /// has ended.
+    fn start_one(&self, config: &config::Feed, before: Option<JoinHandle<()>>) -> Entry {
         let feed = Arc::new(Feed::new(config));
         let removed = watch::Sender::new(false);
         let task = task::Task {
@@ -114,7 +117,14 @@ impl Feeds {
             removed: removed.subscribe(),
             slate: task::SlateFile::default(),
         };
-        Entry { feed, task: self.shared.parts.media.spawn(task.run()), removed }
+        let name = config.name.clone();
+        let task = self.shared.parts.media.spawn(async move {
+            if let Some(before) = before {
+                finished(&name, before).await;
+            }
+            task.run().await;
+        });
+        Entry { feed, task, removed }
     }
 
     /// Claims the feed that `key` belongs to, for `who`.

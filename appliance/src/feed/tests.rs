@@ -31,6 +31,7 @@ struct Stage {
     folder: tempfile::TempDir,
     config: config::Config,
     feeds: Feeds,
+    registry: Registry,
 }
 
 impl Stage {
@@ -59,7 +60,7 @@ impl Stage {
             worker_metrics: supervisor::metrics::Metrics::register(&registry).unwrap(),
         };
         let feeds = Feeds::start(&config.feeds, parts);
-        Self { folder, config, feeds }
+        Self { folder, config, feeds, registry }
     }
 
     fn admit(&self, address: &str) -> Result<Claim, Refusal> {
@@ -244,6 +245,23 @@ async fn a_feed_comes_back_with_the_configuration() {
     assert!(stage.feeds.snapshot().is_empty());
     stage.feeds.apply(&stage.config.feeds);
     drop(stage.admit("10.0.0.1:1").unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_comes_back_waits_for_what_was_left_of_it() {
+    let stage = Stage::new("exec /bin/sleep 600", "start_timeout = \"120s\"\nfinish_timeout = \"1s\"");
+    let claim = stage.admit("10.0.0.1:1").unwrap();
+    begin(&claim).await;
+    stage.until("a worker", |status| status.worker.is_some()).await;
+    let pid = stage.status().worker.unwrap().pid;
+    stage.feeds.apply(&[]);
+    stage.feeds.apply(&stage.config.feeds);
+    let again = stage.admit("10.0.0.1:2").unwrap();
+    begin(&again).await;
+    stage.until("its worker", |status| status.worker.as_ref().is_some_and(|worker| worker.pid != pid)).await;
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "both are there at once");
+    let shown = prometheus::TextEncoder::new().encode_to_string(&stage.registry.gather()).unwrap();
+    assert!(shown.contains("rungd_feed_publishes_total{feed=\"studio-a\"}"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
