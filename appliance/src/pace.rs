@@ -31,7 +31,13 @@ const BUSY: Duration = Duration::from_millis(2);
 /// (`net.core.rmem_default`).
 const BUSY_BYTES: usize = 96 * 1024;
 
-/// An interval whose moments are moments of the common pace; `period` is a multiple of it.
+/// A period that [`interval`] takes: a multiple of [`PACE`]. For constants: another one does not compile.
+pub(crate) const fn whole(period: Duration) -> Duration {
+    assert!(period.as_nanos().is_multiple_of(PACE.as_nanos()), "no multiple of the common pace");
+    period
+}
+
+/// An interval whose moments are moments of the common pace; `period` is [`whole`].
 pub(crate) fn interval(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval_at(clock::next_beat(clock::now(), PACE).into(), period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

@@ -41,7 +41,7 @@ const QUEUED_BYTES_TO_WORKER: usize = 64 * 1024 * 1024;
 /// Messages waiting for a feed: beyond it the worker's own bounded queues fill.
 const QUEUE_FROM_WORKER: usize = 256;
 /// How often deadlines are looked at.
-const WATCH_INTERVAL: Duration = Duration::from_millis(240);
+const WATCH_INTERVAL: Duration = pace::whole(Duration::from_millis(250));
 /// Longest time from the socket's end, or from a worker's last word, to the process's end before it is killed.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a killed process to be gone. One that is stuck in a driver may never be, and nobody waits for it.
@@ -205,6 +205,11 @@ impl Worker {
         self.in_step |= self.to.max_capacity() - self.to.capacity() < QUEUE_TO_WORKER;
     }
 
+    /// Ends it, for a reason that its process does not know.
+    pub fn give_up(self, death: Death) {
+        self.link.give_up(death);
+    }
+
     /// The next event; `None` behind [`WorkerEvent::Ended`]. Cancel safe.
     pub async fn event(&mut self) -> Option<WorkerEvent> {
         self.from.recv().await
@@ -233,6 +238,23 @@ pub fn spawn_for_sound(config: &config::Worker, feed: &str, metrics: &Metrics) -
     start(config, &["sound".to_owned()], feed, metrics)
 }
 
+/// The worker's program, to be run for whatever it is told in its arguments: with nothing of the daemon's but a pipe for its
+/// words, and dead when nobody holds it any more. One that hangs in a driver may not die; nobody waits for it.
+pub(crate) fn command(config: &config::Worker) -> Command {
+    let mut command = Command::new(&config.program);
+    command
+        .env_clear()
+        .envs(&config.environment)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        // A ^C at the daemon's terminal is for the daemon, which has its workers put out what is left.
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
 fn start(
     config: &config::Worker,
     arguments: &[String],
@@ -243,17 +265,9 @@ fn start(
     ours.set_nonblocking(true).map_err(SpawnError::Socket)?;
     let reader = Paced::new(ours.try_clone().map_err(SpawnError::Socket)?);
     let socket = (reader, Paced::new(ours));
-    let mut child = Command::new(&config.program)
+    let mut child = command(config)
         .args(arguments)
-        .env_clear()
-        .envs(&config.environment)
-        .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        // A ^C at the daemon's terminal is for the daemon, which has its workers put out what is left.
-        .process_group(0)
-        .kill_on_drop(true)
         .spawn()
         .map_err(|source| SpawnError::Spawn { program: config.program.clone(), source })?;
     let pid = child.id().unwrap_or_default();
@@ -291,7 +305,7 @@ impl Watched {
             death = self.watch(&link) => link::End::Death(death),
             () = events.closed() => link::End::Abandoned,
         };
-        let death = self.bury(&mut child, verdict).await;
+        let death = self.bury(&mut child, verdict, &link).await;
         self.metrics.ended.with_label_values(&[death.label()]).inc();
         match death {
             Death::Finished => debug!(feed = self.feed, pid = self.pid, "worker ended"),
@@ -312,7 +326,7 @@ impl Watched {
         }
     }
 
-    async fn bury(&self, child: &mut Child, end: link::End) -> Death {
+    async fn bury(&self, child: &mut Child, end: link::End, link: &link::Link) -> Death {
         // A worker that left by itself is given a moment, so that its exit status is its own and not our SIGKILL.
         let patience = match end {
             link::End::Closed { .. } => EXIT_TIMEOUT,
@@ -328,7 +342,8 @@ impl Watched {
         }
         match (end, left) {
             (link::End::Death(death), _) => death,
-            (link::End::Abandoned | link::End::Closed { finished: true, .. }, _) => Death::Finished,
+            (link::End::Abandoned, _) => link.given_up().unwrap_or(Death::Finished),
+            (link::End::Closed { finished: true, .. }, _) => Death::Finished,
             (link::End::Closed { failed: Some(reason), .. }, _) => Death::Failed(reason),
             (link::End::Closed { .. }, Some(Ok(status))) => exit_of(&status),
             (link::End::Closed { .. }, Some(Err(_))) => Death::Exited(-1),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 use worker_protocol::device::{Calibration, Unusable};
 use worker_protocol::{DeviceId, EngineKind, Inventory};
 
 use crate::config;
+use crate::supervisor;
 use crate::telemetry::chain;
 
 /// How long an engine may look: opening every device of a large box takes a few seconds, a hung driver for ever.
@@ -114,19 +114,8 @@ async fn ask<T: DeserializeOwned>(
     timeout: Duration,
 ) -> Result<T, AskError> {
     let spawn = |source| AskError::Spawn { program: worker.program.display().to_string(), source };
-    let mut child = Command::new(&worker.program)
-        .args(arguments)
-        .env_clear()
-        .envs(&worker.environment)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        // One that hangs in a driver may not die; nobody waits for it.
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(spawn)?;
+    let mut child =
+        supervisor::command(worker).args(arguments).stdout(Stdio::piped()).spawn().map_err(spawn)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let answer = async {
         let (mut answer, mut words) = (Vec::new(), Vec::new());

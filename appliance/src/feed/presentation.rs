@@ -70,7 +70,7 @@ pub enum Action {
     /// Send it this.
     ToSound(ToWorker, Bytes),
     /// End it.
-    StopSound,
+    StopSound(Death),
     /// Open the presentation in the store.
     Begin(Opening),
     /// Keep this of track `.0`, in the order of [`Opening::tracks`].

@@ -32,7 +32,7 @@ pub(super) use slate::SlateFile;
 use worker::next_event;
 
 /// How often a presentation is let see time pass.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = pace::whole(Duration::from_millis(100));
 /// How many ticks between two published states.
 const TICKS_PER_STATUS: u32 = 5;
 
@@ -365,7 +365,7 @@ impl Programme {
                 }
                 Action::StartSound(job, track) => self.start_sound_worker(job, track),
                 Action::ToSound(message, payload) => self.send_sound(message, payload),
-                Action::StopSound => self.stop_sound_worker(),
+                Action::StopSound(death) => self.stop_sound_worker(death),
                 Action::Begin(opening) => self.begin(opening),
                 Action::Keep(track, package) => {
                     if let Some(recording) = &self.recording {

@@ -65,6 +65,8 @@ struct Signs {
     decoded: u64,
     /// When the end of its source was put in its queue.
     finish_queued: Option<Instant>,
+    /// Why its feed ends it.
+    given_up: Option<Death>,
 }
 
 impl Link {
@@ -79,6 +81,7 @@ impl Link {
                 feeding: false,
                 decoded: 0,
                 finish_queued: None,
+                given_up: None,
             }),
             queued_bytes: AtomicUsize::new(0),
         }
@@ -102,6 +105,16 @@ impl Link {
         }
         let hung = signs.fed_since_output.is_some_and(|since| over(since, config.hang_timeout));
         hung.then_some(Death::Hung(config.hang_timeout))
+    }
+
+    /// The feed ends it.
+    pub(super) fn give_up(&self, death: Death) {
+        self.signs().given_up = Some(death);
+    }
+
+    /// Why the feed has ended it, where it was not done with it.
+    pub(super) fn given_up(&self) -> Option<Death> {
+        self.signs().given_up.clone()
     }
 
     /// Whether `bytes` more may wait, for a bound of `most`. One picture always may.

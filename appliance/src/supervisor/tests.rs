@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use media::VideoCodec;
 use prometheus::Registry;
-use test_support::wait::until_gone;
+use test_support::wait::{until, until_gone};
 
 use super::*;
 
@@ -223,6 +223,19 @@ async fn one_that_never_reads_finish_is_ended_in_its_time_all_the_same() {
     worker.send(message, payload).unwrap();
     worker.send(ToWorker::Finish, Bytes::new()).unwrap();
     assert_eq!(stage.end(worker).await.0, Death::FinishTimeout(SOON));
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_told_with_the_reason() {
+    let stage = Stage::new("exec /bin/sleep 600");
+    let worker = stage.spawn();
+    let pid = worker.pid();
+    worker.give_up(Death::Behind);
+    until_gone(DEADLINE, pid).await;
+    until(DEADLINE, "its end to be counted", async || {
+        (stage.metrics.ended.with_label_values(&["behind"]).get() == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ impl Compressed {
                 Action::Dismiss(_, why) => panic!("the source is sent away: {why}"),
                 Action::Restart(..) | Action::Quarantine(_) => panic!("a worker died"),
                 Action::CatchUp | Action::Note(_) | Action::Close => {}
-                Action::StartSound(..) | Action::ToSound(..) | Action::StopSound => panic!("sound fits"),
+                Action::StartSound(..) | Action::ToSound(..) | Action::StopSound(_) => panic!("sound fits"),
             }
         }
     }

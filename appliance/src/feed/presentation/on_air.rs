@@ -51,6 +51,8 @@ const MAX_HELD_BYTES: u64 = 64 * 1024 * 1024;
 /// How far the worker's pictures may be behind wall time before it is told to fill: longer than a decoder and encoders
 /// hold pictures back. A source whose pictures do not decode would else leave a hole until it is given up.
 const MAX_LAG: Duration = Duration::from_secs(3);
+/// A source whose sound changes sooner again is sent away.
+const SOUND_LASTS: Duration = Duration::from_secs(10);
 /// What is kept of the source for a new worker: ten seconds of 24 Mbit/s, and three times a usual group of pictures.
 const GOP_BOUNDS: GopBounds = GopBounds { bytes: 32 * 1024 * 1024, duration: Duration::from_secs(30) };
 
@@ -113,6 +115,8 @@ pub(super) struct OnAir {
     conversion: Conversion,
     /// What of it has no place.
     left_out: LeftOut,
+    /// When the source last said that its sound is another one.
+    sound_changed: Option<Instant>,
     /// When its first unit came.
     since: Instant,
     /// Whether closed captions came with its first pictures; what begins later is passed on, and not announced.
@@ -246,6 +250,7 @@ impl OnAir {
             attached: false,
             conversion: Conversion::new(),
             left_out: LeftOut::default(),
+            sound_changed: None,
             since: zero.taken_up,
             dismissal: None,
             workers: Workers::default(),
@@ -387,28 +392,34 @@ impl OnAir {
         }
     }
 
-    /// A new `AudioSpecificConfig` mid-stream: the same one is repeated by many encoders, another one ends the publish,
-    /// since a track's sample rate and channels are fixed in its init segment.
-    ///
-    /// A source whose sound begins late says now what it is.
+    /// A new `AudioSpecificConfig` mid-stream: many encoders repeat the same one, and a source whose sound begins late says
+    /// now what it is. Another one is what another encoder would bring: it is converted where it has to be.
     fn audio_configuration(&mut self, now: Now, record: Bytes, actions: &mut Vec<Action>) {
-        match &self.source.audio {
-            Some(params) if params.configuration == record => {}
-            Some(_) => {
-                self.send_away(
-                    "the audio format changed while publishing; stop and publish again".to_owned(),
-                );
-            }
-            None => match AudioParams::parse(record) {
-                Ok(params) => {
-                    let source = Source { audio: Some(params), ..self.source.clone() };
-                    self.choose_sound(now, &source, actions);
-                    // Where there is no track for it, that is told when it comes.
-                    self.source = source;
-                }
-                Err(fault) => self.send_away(format!("the AAC configuration record cannot be read: {fault}")),
-            },
+        let known = self.source.audio.as_ref();
+        if known.is_some_and(|params| params.configuration == record) {
+            return;
         }
+        let params = match AudioParams::parse(record) {
+            Ok(params) => params,
+            Err(fault) => {
+                return self.send_away(format!("the AAC configuration record cannot be read: {fault}"));
+            }
+        };
+        if known.is_some() {
+            // Each change may cost a process.
+            let last = self.sound_changed.replace(now.instant);
+            if last.is_some_and(|last| now.instant.saturating_duration_since(last) < SOUND_LASTS) {
+                return self.send_away(format!(
+                    "the audio format changed twice within {SOUND_LASTS:?}; stop and publish again"
+                ));
+            }
+        }
+        let source = Source { audio: Some(params), ..self.source.clone() };
+        let (picture, sound) = attach::frame_lengths(&source, self.cadence.frame_rate());
+        self.timeline.set_nominal(picture, sound);
+        self.choose_sound(now, &source, actions);
+        // Where there is no track for it, that is told when it comes.
+        self.source = source;
     }
 
     fn keep_audio(&mut self, packaged: Result<Vec<Packaged>, String>, actions: &mut Vec<Action>) {

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod captions;
+mod configuration;
 mod deaths;
 mod driver;
 mod ends;

@@ -14,7 +14,7 @@ impl Programme {
         let actions = match event {
             WorkerEvent::Message(message, payload) => self.presentation.sound_worker(now, message, payload),
             WorkerEvent::Ended(death) => {
-                self.sound_worker = None;
+                self.sound_worker.take().into_iter().for_each(|worker| worker.give_up(death.clone()));
                 if !matches!(death, Death::Finished) {
                     self.parts.metrics.worker_death(&self.config.name);
                 }
@@ -39,8 +39,9 @@ impl Programme {
     }
 
     /// Ends one that is of no use.
-    pub(super) fn stop_sound_worker(&mut self) {
-        if self.sound_worker.take().is_some() {
+    pub(super) fn stop_sound_worker(&mut self, death: Death) {
+        if let Some(worker) = self.sound_worker.take() {
+            worker.give_up(death);
             self.parts.metrics.worker_death(&self.config.name);
         }
     }

@@ -29,7 +29,7 @@ impl Programme {
                 self.presentation.worker(now, message, payload)
             }
             WorkerEvent::Ended(death) => {
-                self.worker = None;
+                self.worker.take().into_iter().for_each(|worker| worker.give_up(death.clone()));
                 if !matches!(death, supervisor::Death::Finished) {
                     self.parts.metrics.worker_death(&self.config.name);
                 }

@@ -55,6 +55,7 @@ impl OnAir {
         self.choose_sound(now, &source, &mut actions);
         self.source = source;
         self.left_out = LeftOut::default();
+        self.sound_changed = None;
         self.tell_of_extra_tracks(&mut actions);
         for Held { at, input } in held {
             actions.extend(self.input(at, input));
@@ -72,7 +73,7 @@ impl OnAir {
 }
 
 /// What is between two pictures, and two frames of sound, of a source, where it says so; else as on a grid of that rate.
-fn frame_lengths(source: &Source, grid: FrameRate) -> (Duration, Duration) {
+pub(super) fn frame_lengths(source: &Source, grid: FrameRate) -> (Duration, Duration) {
     let rate = source.video.as_ref().and_then(|video| video.frame_rate).unwrap_or(grid);
     let nanos = 1_000_000_000 * u64::from(rate.denominator()) / u64::from(rate.numerator());
     let sound = source.audio.as_ref().and_then(|params| {

@@ -292,8 +292,7 @@ impl OnAir {
         let sane = at.minus(fed) <= ticks(MAX_LEAD) && (1..=MAX_FRAME_BYTES).contains(&payload.len());
         if !sane {
             let fault = format!("{} bytes of sound for {at}, where its source is at {fed}", payload.len());
-            actions.push(Action::StopSound);
-            return self.sound_worker_gone(now, &Death::Protocol(fault), actions);
+            return self.give_up_sound_worker(now, Death::Protocol(fault), actions);
         }
         self.conversion.reach = Some((fed, out.max(at)));
         self.conversion.judge_lateness(now.instant);
@@ -310,6 +309,11 @@ impl OnAir {
         let mut actions = Vec::new();
         self.sound_worker_gone(now, death, &mut actions);
         actions
+    }
+
+    fn give_up_sound_worker(&mut self, now: Now, death: Death, actions: &mut Vec<Action>) {
+        actions.push(Action::StopSound(death.clone()));
+        self.sound_worker_gone(now, &death, actions);
     }
 
     fn sound_worker_gone(&mut self, now: Now, death: &Death, actions: &mut Vec<Action>) {
@@ -345,12 +349,10 @@ impl OnAir {
         match self.conversion.worker {
             Worker::Due(at) if at <= now.instant => self.start_conversion(now.instant, actions),
             Worker::Leaving { until } if until <= now.instant => {
-                actions.push(Action::StopSound);
-                self.sound_worker_gone(now, &Death::FinishTimeout(LAST_FRAMES), actions);
+                self.give_up_sound_worker(now, Death::FinishTimeout(LAST_FRAMES), actions);
             }
             Worker::Running { since } if late(since) => {
-                actions.push(Action::StopSound);
-                self.sound_worker_gone(now, &Death::Hung(PATIENCE), actions);
+                self.give_up_sound_worker(now, Death::Hung(PATIENCE), actions);
             }
             _ => {}
         }

@@ -82,8 +82,8 @@ proptest! {
         reorders: bool,
     ) {
         let latency = if low_latency { Latency::Low } else { Latency::Standard };
-        let feed = config::Feed { latency, ..super::driver::feed() };
-        let mut driver = Driver::with(Ways { opens, reorders, ..PLAIN }, &feed, super::driver::limits());
+        let feed = config::Feed { latency, ..super::configuration::feed() };
+        let mut driver = Driver::with(Ways { opens, reorders, ..PLAIN }, &feed, super::configuration::limits());
         if configured {
             driver.configure(BOTH);
             driver.play(BOTH, 1_500);

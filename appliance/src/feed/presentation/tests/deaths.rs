@@ -35,14 +35,14 @@ fn another_worker_makes_the_open_segment_anew_from_the_source_that_was_kept() {
 const PROMPT: Ways = Ways { reorders: false, lookahead: 0, ..PLAIN };
 
 fn low() -> crate::config::Feed {
-    crate::config::Feed { latency: media::Latency::Low, ..super::driver::feed() }
+    crate::config::Feed { latency: media::Latency::Low, ..super::configuration::feed() }
 }
 
 #[test]
 fn chunks_that_viewers_know_stay_and_another_worker_begins_behind_them() {
     let mut within = 0;
     for millis in (2_300..4_400).step_by(130) {
-        let mut driver = Driver::with(PROMPT, &low(), super::driver::limits());
+        let mut driver = Driver::with(PROMPT, &low(), super::configuration::limits());
         driver.configure(BOTH);
         driver.play(BOTH, millis);
         driver.kill_worker(&KILLED);
@@ -71,7 +71,7 @@ fn what_viewers_know_of_the_last_segment_is_not_dropped_with_its_worker() {
     for millis in (2_300..4_400).step_by(130) {
         for dies_finishing in [false, true] {
             let ways = Ways { finishes: !dies_finishing, ..slow };
-            let mut driver = Driver::with(ways, &low(), super::driver::limits());
+            let mut driver = Driver::with(ways, &low(), super::configuration::limits());
             driver.configure(BOTH);
             driver.play(BOTH, millis);
             driver.set_ways(slow);
@@ -95,7 +95,7 @@ fn what_viewers_know_of_the_last_segment_is_not_dropped_with_its_worker() {
 #[test]
 fn the_rungs_of_a_source_that_kills_its_workers_end_evenly() {
     for millis in (2_300..4_400).step_by(130) {
-        let mut driver = Driver::with(Ways { lag: 9, ..PROMPT }, &low(), super::driver::limits());
+        let mut driver = Driver::with(Ways { lag: 9, ..PROMPT }, &low(), super::configuration::limits());
         driver.configure(BOTH);
         driver.play(BOTH, millis);
         for _ in 0..2 {
@@ -116,7 +116,7 @@ fn the_rungs_of_a_source_that_kills_its_workers_end_evenly() {
 #[test]
 fn the_last_worker_is_replaced_once() {
     let mut driver =
-        Driver::with(Ways { lag: 9, finishes: false, ..PROMPT }, &low(), super::driver::limits());
+        Driver::with(Ways { lag: 9, finishes: false, ..PROMPT }, &low(), super::configuration::limits());
     driver.configure(BOTH);
     driver.play(BOTH, 3_000);
     driver.leave();
@@ -161,9 +161,9 @@ fn a_worker_that_dies_while_there_is_no_source_is_replaced_with_a_slate() {
 
 #[test]
 fn a_source_that_kills_three_workers_in_a_minute_is_taken_off_and_its_viewers_see_a_slate() {
-    let mut feed = super::driver::feed();
+    let mut feed = super::configuration::feed();
     feed.grace = std::time::Duration::from_secs(20);
-    let mut driver = Driver::with(PLAIN, &feed, super::driver::limits());
+    let mut driver = Driver::with(PLAIN, &feed, super::configuration::limits());
     driver.configure(BOTH);
     driver.play(BOTH, 6_000);
     for _ in 0..2 {
@@ -194,9 +194,9 @@ fn a_source_that_kills_three_workers_in_a_minute_is_taken_off_and_its_viewers_se
 
 #[test]
 fn workers_that_die_without_a_source_are_given_up() {
-    let mut feed = super::driver::feed();
+    let mut feed = super::configuration::feed();
     feed.grace = std::time::Duration::from_secs(3000);
-    let mut driver = Driver::with(PLAIN, &feed, super::driver::limits());
+    let mut driver = Driver::with(PLAIN, &feed, super::configuration::limits());
     driver.configure(BOTH);
     driver.play(BOTH, 6_000);
     for _ in 0..5 {
@@ -220,7 +220,7 @@ proptest! {
         low_latency: bool,
     ) {
         let mut driver = match low_latency {
-            true => Driver::with(PROMPT, &low(), super::driver::limits()),
+            true => Driver::with(PROMPT, &low(), super::configuration::limits()),
             false => Driver::new(Ways { reorders, lookahead, ..PLAIN }),
         };
         driver.configure(BOTH);

@@ -1,16 +1,17 @@
 //! A clock, a source and a worker around one presentation.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::ladder::RungRate;
 use media::{
-    AudioParams, Cadence, FramePicker, MediaTime, SegmentNumber, SourceStamp, Timescale, VideoCodec,
+    AudioParams, Cadence, FramePicker, Latency, MediaTime, SegmentNumber, SourceStamp, Timescale, VideoCodec,
 };
 use worker_protocol::{FromWorker, Job, Report, ToWorker};
 
+use super::configuration::{feed, limits};
 use super::log::Log;
 use super::sound_worker::{SoundWays, SoundWorker};
 use crate::clock::Now;
@@ -233,45 +234,6 @@ pub(super) struct Driver {
     pub(super) last_shown: MediaTime,
 }
 
-/// What a configuration file makes of a feed with three rungs, one of them at half the rate.
-const CONFIGURATION: &str = r#"
-state_dir = "state"
-
-[worker]
-program = "/bin/true"
-
-[ingest]
-rtmp = ["127.0.0.1:0"]
-rtmps = []
-
-[feed.studio-a]
-keys = ["sha256:e38e0619bdb707887ef0edcfd6d698192d6cbb11cf24175198d757ed2efc044b"]
-grace = "0s"
-ladder = [
-    { name = "1080p", size = "1920x1080", bit_rate = "5M" },
-    { name = "720p", size = "1280x720", bit_rate = "3M" },
-    { name = "360p", size = "640x360", bit_rate = "1M", frame_rate = "half" },
-]
-"#;
-
-fn configuration() -> &'static config::Config {
-    static READ: OnceLock<config::Config> = OnceLock::new();
-    READ.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rungd.toml");
-        std::fs::write(&path, CONFIGURATION).unwrap();
-        config::Config::load(&path).unwrap()
-    })
-}
-
-pub(super) fn limits() -> config::SourceLimits {
-    configuration().ingest.limits.clone()
-}
-
-pub(super) fn feed() -> config::Feed {
-    configuration().feeds[0].clone()
-}
-
 #[expect(clippy::disallowed_methods, reason = "an arbitrary origin for times that the test sets itself")]
 fn origin() -> Instant {
     Instant::now()
@@ -280,6 +242,16 @@ fn origin() -> Instant {
 impl Driver {
     pub(super) fn new(ways: Ways) -> Self {
         Self::with(ways, &feed(), limits())
+    }
+
+    /// A feed that waits 30 s for its publisher, with the worker that its latency asks for.
+    pub(super) fn patient(latency: Latency) -> Self {
+        let feed = config::Feed { grace: Duration::from_secs(30), latency, ..feed() };
+        let ways = match latency {
+            Latency::Standard => PLAIN,
+            Latency::Low => Ways { reorders: false, lookahead: 0, ..PLAIN },
+        };
+        Self::with(ways, &feed, limits())
     }
 
     pub(super) fn with(ways: Ways, feed: &config::Feed, limits: config::SourceLimits) -> Self {
@@ -360,7 +332,7 @@ impl Driver {
                         worker.hear(now, &message, &payload);
                     }
                 }
-                Action::StopSound => self.sound_worker = None,
+                Action::StopSound(_) => self.sound_worker = None,
                 Action::Begin(opening) => self.log.opening = Some(opening),
                 _ => {}
             }
@@ -544,6 +516,14 @@ impl Driver {
         self.presentation.source_joined(id, role);
         self.source = id;
         self.pictures = 0;
+    }
+
+    /// The publisher leaves, and another one with the same kind of key comes `away` milliseconds later.
+    pub(super) fn come_back(&mut self, away: u64) {
+        let next = self.source + 1;
+        self.leave();
+        self.wait(away);
+        self.join(next, Role::Primary);
     }
 
     pub(super) fn kill_worker(&mut self, death: &Death) {

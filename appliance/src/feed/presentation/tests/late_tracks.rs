@@ -1,18 +1,11 @@
 //! Tracks that begin after the others: what has no place is told of, and nothing is put where it does not belong.
 
-use std::time::Duration;
+use media::Latency;
 
-use super::driver::{AUDIO, BOTH, Driver, PLAIN, Tracks, VIDEO, feed, limits};
-use crate::feed::presentation::Role;
+use super::driver::{AUDIO, BOTH, Driver, Tracks, VIDEO};
 
 /// AAC-LC, 44.1 kHz, stereo.
 const AAC_44K_STEREO: &[u8] = &[0x12, 0x10];
-
-fn driver() -> Driver {
-    let mut feed = feed();
-    feed.grace = Duration::from_secs(30);
-    Driver::with(PLAIN, &feed, limits())
-}
 
 fn other(track: Tracks) -> Tracks {
     if track == VIDEO { AUDIO } else { VIDEO }
@@ -21,7 +14,7 @@ fn other(track: Tracks) -> Tracks {
 #[test]
 fn a_track_that_begins_late_is_left_out_and_told_of_once() {
     for first in [VIDEO, AUDIO] {
-        let mut driver = driver();
+        let mut driver = Driver::patient(Latency::Standard);
         driver.configure(first);
         driver.play(first, 3_000);
         driver.configure(other(first));
@@ -38,11 +31,10 @@ fn a_track_that_begins_late_is_left_out_and_told_of_once() {
 #[test]
 fn a_track_that_an_encoder_comes_back_with_is_told_of_too() {
     for first in [VIDEO, AUDIO] {
-        let mut driver = driver();
+        let mut driver = Driver::patient(Latency::Standard);
         driver.configure(first);
         driver.play(first, 3_000);
-        driver.leave();
-        driver.join(1, Role::Primary);
+        driver.come_back(0);
         driver.configure(BOTH);
         driver.play(BOTH, 5_000);
         assert_eq!(driver.log.warnings, ["extra_track"], "{first:?}");
@@ -59,11 +51,10 @@ fn silent_frames(driver: &mut Driver) -> u64 {
 #[test]
 fn sound_of_another_format_that_comes_back_late_is_converted() {
     for at_once in [true, false] {
-        let mut driver = driver();
+        let mut driver = Driver::patient(Latency::Standard);
         driver.configure(BOTH);
         driver.play(BOTH, 6_000);
-        driver.leave();
-        driver.join(1, Role::Primary);
+        driver.come_back(0);
         driver.configure(VIDEO);
         if at_once {
             driver.configure_sound(AAC_44K_STEREO);
@@ -84,11 +75,10 @@ fn sound_of_another_format_that_comes_back_late_is_converted() {
 
 #[test]
 fn sound_of_the_same_format_that_comes_back_late_is_heard() {
-    let mut driver = driver();
+    let mut driver = Driver::patient(Latency::Standard);
     driver.configure(BOTH);
     driver.play(BOTH, 6_000);
-    driver.leave();
-    driver.join(1, Role::Primary);
+    driver.come_back(0);
     driver.configure(VIDEO);
     driver.play(VIDEO, 4_000);
     driver.configure(AUDIO);

@@ -75,7 +75,7 @@ impl Log {
             | Action::ToWorker(..)
             | Action::StartSound(..)
             | Action::ToSound(..)
-            | Action::StopSound => {}
+            | Action::StopSound(_) => {}
         }
     }
 

@@ -27,9 +27,9 @@ fn a_stalled_source_is_filled_within_a_second_or_so_of_wall_time() {
 /// In low latency chunks go on coming in time, for players hold little more than a second.
 #[test]
 fn with_low_latency_a_stall_is_filled_sooner() {
-    let feed = crate::config::Feed { latency: media::Latency::Low, ..super::driver::feed() };
+    let feed = crate::config::Feed { latency: media::Latency::Low, ..super::configuration::feed() };
     let prompt = Ways { reorders: false, lookahead: 0, ..PLAIN };
-    let mut driver = Driver::with(prompt, &feed, super::driver::limits());
+    let mut driver = Driver::with(prompt, &feed, super::configuration::limits());
     driver.configure(BOTH);
     driver.play(BOTH, 6_000);
     // What a network holds back for a moment is waited for.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::driver::{AUDIO, BOTH, Driver, PLAIN, Tracks, VIDEO, Ways, feed, limits};
+use super::configuration::{feed, limits};
+use super::driver::{AUDIO, BOTH, Driver, PLAIN, Tracks, VIDEO, Ways};
 use crate::config;
 use crate::feed::presentation::{Note, NoteError, Role, Settings};
 use crate::supervisor::Death;

@@ -5,34 +5,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::{Latency, MediaTime, SourceStamp, VideoCodec};
 
-use super::driver::{AUDIO, AVC_576I25, BOTH, Driver, PLAIN, VIDEO, Ways, feed, limits};
-use crate::config::{BackupReturn, Feed};
+use super::configuration::{feed, limits};
+use super::driver::{AUDIO, AVC_576I25, BOTH, Driver, PLAIN, VIDEO};
+use crate::config::BackupReturn;
 use crate::feed::presentation::Role;
 use crate::feed::source::Input;
 
-fn patient() -> Driver {
-    let mut feed = feed();
-    feed.grace = Duration::from_secs(30);
-    Driver::with(PLAIN, &feed, limits())
-}
-
-/// Likewise, in low latency.
-fn patient_and_prompt() -> Driver {
-    let feed = Feed { grace: Duration::from_secs(30), latency: Latency::Low, ..feed() };
-    Driver::with(Ways { reorders: false, lookahead: 0, ..PLAIN }, &feed, limits())
-}
-
 #[test]
 fn a_publisher_that_comes_back_goes_on_with_the_same_programme() {
-    for (away, mut driver) in [0, 300, 1_000, 5_000, 25_000]
+    for (away, latency) in [0, 300, 1_000, 5_000, 25_000]
         .into_iter()
-        .flat_map(|away| [(away, patient()), (away, patient_and_prompt())])
+        .flat_map(|away| [(away, Latency::Standard), (away, Latency::Low)])
     {
+        let mut driver = Driver::patient(latency);
         driver.configure(BOTH);
         driver.play(BOTH, 6_000);
-        driver.leave();
-        driver.wait(away);
-        driver.join(1, Role::Primary);
+        driver.come_back(away);
         // Another clock, as after a restart of the encoder.
         driver.jump(-4_000);
         driver.configure(BOTH);
@@ -51,7 +39,7 @@ fn a_publisher_that_comes_back_goes_on_with_the_same_programme() {
 
 #[test]
 fn the_programme_ends_when_the_grace_time_is_over() {
-    let mut driver = patient();
+    let mut driver = Driver::patient(Latency::Standard);
     driver.configure(BOTH);
     driver.play(BOTH, 6_000);
     driver.leave();
@@ -64,7 +52,7 @@ fn the_programme_ends_when_the_grace_time_is_over() {
 
 #[test]
 fn the_last_picture_is_held_for_a_second_before_the_slate() {
-    let mut driver = patient();
+    let mut driver = Driver::patient(Latency::Standard);
     driver.configure(BOTH);
     driver.play(BOTH, 6_000);
     driver.leave();
@@ -107,12 +95,10 @@ fn a_backup_takes_over_within_a_second_and_gives_back_by_policy() {
 
 #[test]
 fn sound_alone_comes_back_too() {
-    let mut driver = patient();
+    let mut driver = Driver::patient(Latency::Standard);
     driver.configure(AUDIO);
     driver.play(AUDIO, 6_000);
-    driver.leave();
-    driver.wait(5_000);
-    driver.join(1, Role::Primary);
+    driver.come_back(5_000);
     driver.configure(AUDIO);
     driver.play(AUDIO, 8_000);
     driver.log.check_aligned();
@@ -123,8 +109,8 @@ fn sound_alone_comes_back_too() {
 /// what comes next.
 #[test]
 fn however_long_a_group_of_pictures_is_switching_adds_no_latency() {
-    for (low, group) in [(false, 60), (false, 300), (true, 300)] {
-        let mut driver = if low { patient_and_prompt() } else { patient() };
+    for (latency, group) in [(Latency::Standard, 60), (Latency::Standard, 300), (Latency::Low, 300)] {
+        let mut driver = Driver::patient(latency);
         driver.pictures_per_key = group;
         driver.configure(BOTH);
         driver.join(1, Role::Backup);
@@ -159,7 +145,7 @@ fn however_long_a_group_of_pictures_is_switching_adds_no_latency() {
         assert_eq!(driver.log.caught_up, 10);
         // What was held of the other one stands in the place of the silence; low latency does not wait so long.
         let facts = driver.presentation.facts(driver.now()).unwrap();
-        let most = if low { 40 } else { 15 };
+        let most = if latency == Latency::Low { 40 } else { 15 };
         assert!(facts.silence_frames <= most, "{} silent frames in ten switches", facts.silence_frames);
         assert!(driver.log.dismissed.is_empty());
     }
@@ -167,11 +153,10 @@ fn however_long_a_group_of_pictures_is_switching_adds_no_latency() {
 
 #[test]
 fn what_bears_one_stamp_is_spaced_as_the_encoder_that_came_back_has_it() {
-    let mut driver = patient();
+    let mut driver = Driver::patient(Latency::Standard);
     driver.configure(VIDEO);
     driver.play(VIDEO, 6_000);
-    driver.leave();
-    driver.join(1, Role::Primary);
+    driver.come_back(0);
     // 25 pictures a second where there were 29.97.
     let record = Bytes::from_static(AVC_576I25);
     driver.input(Input::VideoConfiguration { codec: VideoCodec::H264, record });

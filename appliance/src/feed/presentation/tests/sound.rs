@@ -7,7 +7,8 @@ use media::Latency;
 use proptest::prelude::*;
 use worker_protocol::{FromWorker, SoundReport};
 
-use super::driver::{AUDIO, BOTH, Driver, PLAIN, Tracks, VIDEO, Ways, feed, limits};
+use super::configuration::{feed, limits};
+use super::driver::{AUDIO, BOTH, Driver, PLAIN, Tracks, VIDEO};
 use super::sound_worker::{CONVERTED, SoundWays};
 use crate::config::{BackupReturn, Feed};
 use crate::feed::presentation::Role;
@@ -22,15 +23,6 @@ const HE_AAC: &[u8] = &[0x2b, 0x11, 0x88, 0x00];
 /// What a driver's publisher sends.
 const AS_IT_CAME: &[u8] = b"sound";
 
-fn patient(latency: Latency) -> Driver {
-    let feed = Feed { grace: Duration::from_secs(30), latency, ..feed() };
-    let ways = match latency {
-        Latency::Standard => PLAIN,
-        Latency::Low => Ways { reorders: false, lookahead: 0, ..PLAIN },
-    };
-    Driver::with(ways, &feed, limits())
-}
-
 /// Somebody publishes with sound of this record.
 fn with_sound(driver: &mut Driver, tracks: Tracks, record: &'static [u8]) {
     driver.configure(Tracks { audio: false, ..tracks });
@@ -41,9 +33,7 @@ fn with_sound(driver: &mut Driver, tracks: Tracks, record: &'static [u8]) {
 fn returned(driver: &mut Driver, tracks: Tracks, away: u64, record: &'static [u8], millis: u64) {
     driver.configure(tracks);
     driver.play(tracks, 6_000);
-    driver.leave();
-    driver.wait(away);
-    driver.join(1, Role::Primary);
+    driver.come_back(away);
     driver.jump(-4_000);
     with_sound(driver, tracks, record);
     driver.play(tracks, millis);
@@ -64,7 +54,7 @@ fn others(driver: &Driver, from: u64, payload: &[u8]) -> usize {
 fn an_encoder_that_comes_back_with_other_sound_is_heard() {
     for latency in [Latency::Standard, Latency::Low] {
         for (away, record) in [(0, AT_44_1), (300, MONO), (1_000, MONO), (5_000, AT_44_1), (25_000, MONO)] {
-            let mut driver = patient(latency);
+            let mut driver = Driver::patient(latency);
             returned(&mut driver, BOTH, away, record, 8_000);
             assert_eq!(driver.log.warnings, ["audio_converted"]);
             assert_eq!(driver.sound_workers, 1);
@@ -87,7 +77,7 @@ fn an_encoder_that_comes_back_with_other_sound_is_heard() {
 
 #[test]
 fn sound_alone_is_converted_too() {
-    let mut driver = patient(Latency::Standard);
+    let mut driver = Driver::patient(Latency::Standard);
     returned(&mut driver, AUDIO, 3_000, MONO, 8_000);
     assert_eq!(others(&driver, 9_500, CONVERTED), 0);
     assert!(driver.log.listed() >= 7, "{}", driver.log.listed());
@@ -95,7 +85,7 @@ fn sound_alone_is_converted_too() {
 
 #[test]
 fn sound_that_decodes_alike_passes_through_whatever_its_record_says_beside() {
-    let mut driver = patient(Latency::Standard);
+    let mut driver = Driver::patient(Latency::Standard);
     returned(&mut driver, BOTH, 300, SAME, 6_000);
     assert_eq!(driver.log.warnings, [""; 0]);
     assert_eq!(driver.sound_workers, 0);
@@ -104,12 +94,10 @@ fn sound_that_decodes_alike_passes_through_whatever_its_record_says_beside() {
 
 #[test]
 fn a_programme_of_sound_that_is_not_encoded_has_silence_and_a_warning() {
-    let mut driver = patient(Latency::Standard);
+    let mut driver = Driver::patient(Latency::Standard);
     with_sound(&mut driver, BOTH, HE_AAC);
     driver.play(BOTH, 6_000);
-    driver.leave();
-    driver.wait(1_000);
-    driver.join(1, Role::Primary);
+    driver.come_back(1_000);
     driver.configure(BOTH);
     driver.play(BOTH, 8_000);
     assert_eq!(driver.log.warnings, ["audio_format"]);
@@ -170,18 +158,34 @@ fn the_programmes_own_sound_takes_back_without_a_hole() {
     }
 }
 
+/// As with another encoder: what changes is converted, and what is the programme's again is let be.
+#[test]
+fn sound_that_changes_while_it_is_published_is_heard() {
+    let mut driver = Driver::patient(Latency::Standard);
+    driver.configure(BOTH);
+    driver.play(BOTH, 6_000);
+    driver.configure_sound(AT_44_1);
+    driver.play(BOTH, 12_000);
+    assert_eq!(driver.log.warnings, ["audio_converted"]);
+    assert_eq!(others(&driver, 6_500, CONVERTED), 0);
+    driver.configure(AUDIO);
+    driver.play(BOTH, 4_000);
+    assert_eq!(driver.sound_workers, 1);
+    assert_eq!(others(&driver, 18_500, AS_IT_CAME), 0);
+    assert!(driver.log.dismissed.is_empty(), "{:?}", driver.log.dismissed);
+    driver.log.check_aligned();
+}
+
 /// The last frames of a worker are waited for no longer than a moment.
 #[test]
 fn a_worker_that_does_not_end_keeps_nobody_waiting() {
-    let mut driver = patient(Latency::Standard);
+    let mut driver = Driver::patient(Latency::Standard);
     returned(&mut driver, BOTH, 300, AT_44_1, 4_000);
     driver.sound_ways = SoundWays::Hangs;
-    driver.leave();
-    driver.join(2, Role::Primary);
+    driver.come_back(0);
     with_sound(&mut driver, BOTH, MONO);
     driver.play(BOTH, 2_000);
-    driver.leave();
-    driver.join(3, Role::Primary);
+    driver.come_back(0);
     driver.configure(BOTH);
     driver.play(BOTH, 5_000);
     assert_eq!(driver.sound_workers, 2);
@@ -191,7 +195,7 @@ fn a_worker_that_does_not_end_keeps_nobody_waiting() {
 
 #[test]
 fn a_worker_that_dies_is_silence_and_another_one_less_and_less_often() {
-    let mut driver = patient(Latency::Standard);
+    let mut driver = Driver::patient(Latency::Standard);
     driver.sound_ways = SoundWays::Dies;
     returned(&mut driver, BOTH, 300, AT_44_1, 10_000);
     // At once, and 1/4, 1/2, 1, 2 and 4 seconds later.
@@ -215,7 +219,7 @@ fn a_worker_that_hangs_or_says_what_nobody_sent_is_replaced() {
     for ways in
         [SoundWays::Hangs, SoundWays::Wild(i64::MAX / 2), SoundWays::Wild(200_000), SoundWays::Wild(-200_000)]
     {
-        let mut driver = patient(Latency::Low);
+        let mut driver = Driver::patient(Latency::Low);
         driver.sound_ways = ways;
         returned(&mut driver, BOTH, 300, AT_44_1, 6_000);
         assert!((2..=7).contains(&driver.sound_workers), "{ways:?}: {} workers", driver.sound_workers);
@@ -232,7 +236,7 @@ fn a_worker_that_hangs_or_says_what_nobody_sent_is_replaced() {
 
 #[test]
 fn a_source_that_stalls_while_it_is_converted_goes_on_with_the_same_worker() {
-    let mut driver = patient(Latency::Standard);
+    let mut driver = Driver::patient(Latency::Standard);
     returned(&mut driver, BOTH, 300, AT_44_1, 4_000);
     // Without a word, and for longer than a worker may hang.
     driver.wait(8_000);
@@ -328,7 +332,7 @@ proptest! {
     #[test]
     fn sound_goes_on_through_anything(events in prop::collection::vec(event(), 0..30), low_latency: bool) {
         let latency = if low_latency { Latency::Low } else { Latency::Standard };
-        let mut driver = patient(latency);
+        let mut driver = Driver::patient(latency);
         driver.configure(BOTH);
         driver.play(BOTH, 3_000);
         let mut tracks = BOTH;
