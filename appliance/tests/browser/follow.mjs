@@ -18,6 +18,7 @@ const USAGE = `usage: node follow.mjs --dash MANIFEST --hls PLAYLIST [options]
 Says "ready" once all play, and then takes lines:
   still NAME           wait for a picture that stays as it is, the slate
   moving NAME          wait for what came in by now to be shown; it must move, as far behind live as at first
+  back NAME            go back to the beginning of the window, and then play on from there
   end                  judge all that was seen, and end
 and answers each with NAME and a line of JSON once that is so. Prints one line of JSON. Exit code 0: all well, 1: something
 is wrong, with a sentence; 2: bad usage.`;
@@ -27,6 +28,9 @@ const START_DEADLINE = 30_000;
 const SHOWN_DEADLINE = 30_000;
 /** How long a picture is looked at to tell whether it moves, in milliseconds: longer than the last one stands still. */
 const LOOK = 2000;
+/** How far a viewer goes back at the least, and how long it plays there, in seconds: over what a player may still hold. */
+const BACK = 40;
+const BACK_PLAYS = 5;
 /** Mean difference of grey values, of 255, under which it stands still: a key frame every segment looks a little different. */
 const STILL = 2;
 
@@ -114,6 +118,30 @@ class Seat {
     return { behind: Number(now.toFixed(3)), motion: Number(seen.by.toFixed(2)) };
   }
 
+  async back(name) {
+    const { player, viewer } = this;
+    await viewer.call('excuse');
+    const fetched = [];
+    viewer.page.on('request', (request) => {
+      if (request.url().endsWith('.m4s')) fetched.push(new URL(request.url()).pathname);
+    });
+    const { time, reach } = await viewer.state();
+    check(reach !== null && time - reach[0] > BACK, `${player}: no ${BACK} s to go back in: at ${time} s of ${JSON.stringify(reach)}`);
+    // A player that is told the very beginning may find it gone.
+    const target = reach[0] + 3;
+    await viewer.call('seek', target);
+    const there = (state) => state.time > target + 0.5 && state.time < target + 10;
+    await viewer.until(there, SHOWN_DEADLINE, (state) => `${player}: at ${state.time} s after going back to ${target} s`);
+    await viewer.call('watch');
+    const begun = (await viewer.state()).time;
+    await viewer.until((state) => state.time > begun + BACK_PLAYS, SHOWN_DEADLINE, (state) => `${player}: stood still at ${state.time} s of the past`);
+    const seen = await viewer.call('grab');
+    await this.shoot(name);
+    check(!isFlat(seen), `${player}: the picture of the past is flat: ${describe(seen)}`);
+    check(fetched.length > 0, `${player} went back without fetching anything`);
+    return { from: Number((time - target).toFixed(1)), fetched: fetched.length, first: fetched[0] };
+  }
+
   async judge() {
     const state = await this.viewer.state();
     Object.assign(this.report, { stalls: state.stalls, jumps: state.jumps, longest: state.longest, warnings: state.warnings, frames: state.total });
@@ -148,7 +176,7 @@ async function converse(seats, everyone) {
     for await (const line of createInterface({ input: process.stdin })) {
       const [word, name] = line.trim().split(/\s+/);
       if (word === 'end') break;
-      check((word === 'still' || word === 'moving') && name, `what is "${line}"?`);
+      check(['still', 'moving', 'back'].includes(word) && name, `what is "${line}"?`);
       const seen = await everyone(async (seat) => [seat.player, await seat[word](name)]);
       for (const seat of seats) (seat.report.marks ??= {})[name] = Object.fromEntries(seen)[seat.player];
       process.stdout.write(`${name} ${JSON.stringify(Object.fromEntries(seen))}\n`);

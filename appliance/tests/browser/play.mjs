@@ -12,7 +12,7 @@ const USAGE = `usage: node play.mjs --player ${playerNames.join('|')} --url MANI
   --seconds N          how long to watch (10)
   --live | --vod       what the manifest must be; without either it may be both
   --switch             go to the lowest rung, the highest and the lowest again; the picture must follow
-  --seek               VOD: to the middle and to 2 s before the end; live: back in the window and to the live edge
+  --seek               to the middle of a recording and to 2 s before its end
   --audio              there must be sound (without it: there must be if the manifest says so)
   --audio-only         there is no picture
   --start-within N     seconds to the first frame (20)
@@ -132,7 +132,7 @@ async function watch(viewer, options, report) {
   report.behind = await viewer.call('behindSoFar');
   if (options.screenshot) await viewer.page.screenshot({ path: options.screenshot });
   steady(await viewer.state(), options, report);
-  if (options.seek) await (first.live ? seekLive(viewer, options) : seekRecording(viewer, options));
+  if (options.seek) await seekRecording(viewer, options);
 }
 
 async function pictureMoves(viewer, report) {
@@ -193,17 +193,6 @@ async function seekRecording(viewer, options) {
   await viewer.call('seek', duration - 2);
   await viewer.until((state) => state.ended || state.time > duration - END_SLACK, SEEK_DEADLINE,
     (state) => `did not play to the end after seeking to ${duration - 2} s: at ${state.time} of ${duration} s`);
-}
-
-async function seekLive(viewer, options) {
-  await viewer.call('excuse');
-  const { time, seekable } = await viewer.state();
-  check(seekable !== null && time - seekable[0] > 4, `no window to seek in: at ${time} s of ${JSON.stringify(seekable)}`);
-  const target = (time + seekable[0]) / 2;
-  await viewer.call('seek', target);
-  await playsFrom(viewer, options, target);
-  await viewer.call('toLive');
-  await viewer.until((state) => state.time > time, SEEK_DEADLINE, (state) => `did not come back to the live edge: at ${state.time} s, was at ${time} s`);
 }
 
 async function playsFrom(viewer, options, target) {

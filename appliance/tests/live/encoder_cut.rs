@@ -22,6 +22,10 @@ enum End {
     Clean,
     /// The line is cut: a TCP reset.
     Reset,
+    /// The line says nothing any more and stays open: no FIN. Its encoder comes back over another one.
+    Silence,
+    /// What comes was tampered with: TLS ends it.
+    Garbled,
 }
 
 /// Whether the long form is asked for: `make test-faults`.
@@ -50,6 +54,11 @@ fn cut(
     match end {
         End::Clean => publisher.signal(Signal::SIGINT),
         End::Reset => relay.reset(),
+        End::Silence => {
+            relay.swallow();
+            publisher.signal(Signal::SIGKILL);
+        }
+        End::Garbled => relay.garble(),
     }
     let _ = publisher.wait(DEADLINE);
     let slate = seconds >= SLATE_FROM;
@@ -68,13 +77,16 @@ fn cut(
 
 #[test]
 fn viewers_play_through_encoders_being_cut_off() {
-    let mut cuts = vec![(1, End::Reset), (5, End::Clean), (25, End::Reset)];
+    let mut cuts = vec![(1, End::Reset), (5, End::Garbled), (25, End::Silence)];
     if full() {
-        cuts.extend([(1, End::Clean), (5, End::Reset), (25, End::Clean)]);
+        let more = [(1, End::Clean), (1, End::Silence), (5, End::Clean), (5, End::Silence), (25, End::Reset)];
+        cuts.extend(more);
     }
     let feed = FeedSetup::new(FEED)
         .rung("180p", "320x180", "200k")
         .line("segment = \"2s\"")
+        .line("window = \"10m\"")
+        .line("memory = \"10s\"")
         .line("grace = \"30s\"")
         .line("title = \"Studio that is cut\"");
     let mut rungd = Setup::default().feed(feed).start();
@@ -90,6 +102,9 @@ fn viewers_play_through_encoders_being_cut_off() {
     for one in cuts {
         cut(&rungd, &relay, FEED, &mut publisher, one, &mut viewers);
     }
+    // The beginning of the window is only in the archive by now.
+    viewers.tell("back seek");
+    println!("{}", viewers.hear(DEADLINE));
     println!("{}", viewers.end(DEADLINE));
     assert!(publisher.is_running(), "{}", publisher.log());
 }

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nix::libc;
@@ -20,6 +21,14 @@ pub struct Relay {
 struct Line {
     near: TcpStream,
     far: TcpStream,
+    damage: Arc<Damage>,
+}
+
+/// What befalls what an encoder sends.
+#[derive(Debug, Default)]
+struct Damage {
+    swallows: AtomicBool,
+    garbles: AtomicBool,
 }
 
 impl Relay {
@@ -43,12 +52,27 @@ impl Relay {
         Self { address, lines }
     }
 
+    /// From now on nothing comes out of the connections there are, their end neither: they stay open, as where the network
+    /// behind them is gone.
+    pub fn swallow(&self) {
+        self.lines().iter().for_each(|line| line.damage.swallows.store(true, Ordering::SeqCst));
+    }
+
+    /// Changes a byte of what comes next over the connections there are.
+    pub fn garble(&self) {
+        self.lines().iter().for_each(|line| line.damage.garbles.store(true, Ordering::SeqCst));
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Cuts all connections there are: both ends see a reset, as where a router in between has forgotten them.
     ///
     /// # Panics
     /// Where there is none, or the system does not let it.
     pub fn reset(&self) {
-        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        let lines = std::mem::take(&mut *self.lines());
         assert!(!lines.is_empty(), "there is no connection to cut");
         let sockets = || lines.iter().flat_map(|line| [&line.near, &line.far]);
         for socket in sockets() {
@@ -64,20 +88,25 @@ impl Relay {
 
 fn connect(near: TcpStream, to: SocketAddr) -> io::Result<Line> {
     let far = TcpStream::connect(to)?;
-    for (from, to) in [(&near, &far), (&far, &near)] {
+    let damage = Arc::new(Damage::default());
+    for (from, to, damage) in [(&near, &far, Arc::clone(&damage)), (&far, &near, Arc::default())] {
         let (from, to) = (from.try_clone()?, to.try_clone()?);
-        thread::spawn(move || pass(from, to));
+        thread::spawn(move || pass(from, to, &damage));
     }
-    Ok(Line { near, far })
+    Ok(Line { near, far, damage })
 }
 
-/// Until `from` ends: then `to` has no more to come either, unless the line is cut.
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+/// Until `from` ends: then `to` has no more to come either, unless the line is cut or swallows.
+fn pass(mut from: TcpStream, mut to: TcpStream, damage: &Damage) {
     let mut piece = vec![0; 65_536];
     loop {
         match from.read(&mut piece) {
             Ok(got) if got > 0 => {
-                if to.write_all(&piece[..got]).is_err() {
+                let piece = &mut piece[..got];
+                if damage.garbles.swap(false, Ordering::SeqCst) {
+                    piece[got / 2] ^= 0xff;
+                }
+                if !damage.swallows.load(Ordering::SeqCst) && to.write_all(piece).is_err() {
                     return;
                 }
             }
@@ -85,7 +114,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
         }
     }
     let cut = getsockopt(&to, sockopt::Linger).is_ok_and(|linger| linger.l_onoff != 0);
-    if !cut {
+    if !cut && !damage.swallows.load(Ordering::SeqCst) {
         let _ = to.shutdown(Shutdown::Write);
     }
 }

@@ -1,12 +1,17 @@
 // The three players behind one face:
-// `start(video, url, report)`, `live()`, `latency()`, `rungs()`, `choose(id)`, `audio()`, `toLive()`, `wall(video)`.
+// `start(video, url, report)`, `live()`, `latency()`, `rungs()`, `choose(id)`, `audio()`, `wall(video)`,
+// `reach(video)`: from when to when one may seek, in media time.
 // `wall` is the wall time that goes with what is shown, in milliseconds since 1970, as the manifest has it: for DASH
 // `availabilityStartTime` and media time, since players move the start that they reckon with.
 // `report(fatal, sentence)` is told of every error. Buffers are kept short, so that a switch shows soon and without
 // throwing away what is buffered: a replaced buffer would hide a rung that does not join the one before it.
 
-/** Seconds of media that a player may hold ahead. */
+/** Seconds of media that a player may hold ahead, and behind. */
 const AHEAD = 6;
+const BEHIND = 10;
+
+/** As the video element has it, which hls.js does not tell where a live window begins. */
+const seekable = ({ seekable: ranges }) => (ranges.length > 0 ? [ranges.start(0), ranges.end(ranges.length - 1)] : null);
 
 async function availabilityStart(url) {
   const text = await (await fetch(url)).text();
@@ -23,7 +28,7 @@ function dashjs() {
       player.updateSettings({
         debug: { logLevel: 0 },
         streaming: {
-          buffer: { bufferTimeDefault: AHEAD, bufferTimeAtTopQuality: AHEAD, bufferTimeAtTopQualityLongForm: AHEAD, fastSwitchEnabled: false },
+          buffer: { bufferTimeDefault: AHEAD, bufferTimeAtTopQuality: AHEAD, bufferTimeAtTopQualityLongForm: AHEAD, bufferToKeep: BEHIND, fastSwitchEnabled: false },
           lastBitrateCachingInfo: { enabled: false },
           lastMediaSettingsCachingInfo: { enabled: false },
           // The library's own fallback is a host on the Internet.
@@ -44,7 +49,7 @@ function dashjs() {
       player.setRepresentationForTypeById('video', id, false);
     },
     audio: () => player.getTracksFor('audio').length > 0,
-    toLive: () => player.seekToOriginalLive(),
+    reach: seekable,
   };
 }
 
@@ -64,7 +69,7 @@ function shaka() {
       if (!library.Player.isBrowserSupported()) throw new Error('Shaka Player does not support this browser');
       player = new library.Player();
       await player.attach(video);
-      player.configure({ streaming: { bufferingGoal: AHEAD, rebufferingGoal: 0.5 } });
+      player.configure({ streaming: { bufferingGoal: AHEAD, bufferBehind: BEHIND, rebufferingGoal: 0.5 } });
       const told = (error) => report(error.severity === library.util.Error.Severity.CRITICAL,
         `Shaka error ${error.category}.${error.code}: ${JSON.stringify(error.data)}`);
       player.addEventListener('error', (event) => told(event.detail));
@@ -82,7 +87,7 @@ function shaka() {
       player.selectVariantTrack(sameAudio().find((variant) => String(variant.id) === id), false);
     },
     audio: () => player.getVariantTracks().some((variant) => variant.audioCodec),
-    toLive: () => player.goToLive(),
+    reach: seekable,
   };
 }
 
@@ -93,7 +98,7 @@ function hlsjs() {
     start(video, url, report) {
       const Hls = globalThis.Hls;
       if (!Hls.isSupported()) throw new Error('hls.js does not support this browser');
-      player = new Hls({ maxBufferLength: AHEAD, maxMaxBufferLength: AHEAD });
+      player = new Hls({ maxBufferLength: AHEAD, maxMaxBufferLength: AHEAD, backBufferLength: BEHIND });
       player.on(Hls.Events.ERROR, (_, data) => report(data.fatal,
         `hls.js ${data.type} ${data.details}${data.response ? ` ${data.response.code} ${data.response.url ?? ''}` : ''}: ${data.error?.message ?? ''}`));
       player.on(Hls.Events.MANIFEST_PARSED, () => video.play());
@@ -110,9 +115,7 @@ function hlsjs() {
       player.loadLevel = Number(id);
     },
     audio: () => player.audioTracks.length > 0 || player.levels.some((level) => level.audioCodec),
-    toLive() {
-      player.media.currentTime = player.liveSyncPosition;
-    },
+    reach: (video) => (details()?.live ? [details().fragmentStart, details().edge] : seekable(video)),
   };
 }
 

@@ -32,7 +32,7 @@ globalThis.rungTest = {
       startupMillis: this.monitor.firstFrameAt === null ? null : Math.round(this.monitor.firstFrameAt - this.startedAt),
       time: video.currentTime,
       duration: Number.isFinite(video.duration) ? video.duration : null,
-      seekable: video.seekable.length > 0 ? [video.seekable.start(0), video.seekable.end(video.seekable.length - 1)] : null,
+      reach: ask(() => this.driver.reach(video)),
       paused: video.paused,
       ended: video.ended,
       width: video.videoWidth,
@@ -90,10 +90,6 @@ globalThis.rungTest = {
 
   seek(seconds) {
     video.currentTime = seconds;
-  },
-
-  toLive() {
-    this.driver.toLive();
   },
 
   grab() {
