@@ -5,9 +5,10 @@
 //! (`make test-faults`), and left out with a sentence where the machine does not allow it.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -42,8 +43,7 @@ impl Disk {
         let (image, root) = (image.to_str().unwrap().to_owned(), this.root().to_str().unwrap().to_owned());
         run("mkfs.ext4", &["-q", "-F", &image])?;
         run("mount", &["-o", "loop", &image, &root])?;
-        this.freeze()?;
-        this.thaw();
+        drop(this.freeze()?);
         Ok(this)
     }
 
@@ -51,20 +51,40 @@ impl Disk {
         self.folder.path().join("disk")
     }
 
-    fn freeze(&self) -> Result<(), String> {
-        run("fsfreeze", &["--freeze", self.root().to_str().unwrap()])
-    }
-
-    fn thaw(&self) {
-        // It need not be frozen.
-        let _ = run("fsfreeze", &["--unfreeze", self.root().to_str().unwrap()]);
+    fn freeze(&self) -> Result<Frozen, String> {
+        let mut keeper = Command::new("sh")
+            .args(["-c", FREEZE])
+            .arg(self.root())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("sh: {error}"))?;
+        let mut said = String::new();
+        let heard = BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut said);
+        let frozen = Frozen(keeper);
+        let done = heard.is_ok() && said == "frozen\n";
+        done.then_some(frozen).ok_or_else(|| format!("fsfreeze: {}", said.trim_end()))
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        self.thaw();
         let _ = run("umount", &["--lazy", self.root().to_str().unwrap()]);
+    }
+}
+
+/// Freezes the file system at `$0` until its input ends, which it does whatever becomes of the test: while a file system
+/// is frozen, who writes to it cannot be ended, and nor can who waits for that one's end.
+const FREEZE: &str = "trap '' INT TERM HUP; fsfreeze --freeze \"$0\" 2>&1 || exit; echo frozen; read -r _; fsfreeze \
+                      --unfreeze \"$0\"";
+
+/// A disk that hangs until this is dropped.
+struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
@@ -152,7 +172,7 @@ fn a_disk_that_hangs_stalls_no_feed_and_is_caught_up_with() {
         });
         clock.reach(froze);
         assert_eq!(rungd.metric("rungd_store_archive_degraded", &[]), Some(0.0));
-        disk.freeze().unwrap();
+        let frozen = disk.freeze().unwrap();
         let degraded = || (rungd.metric("rungd_store_archive_degraded", &[]) == Some(1.0)).then_some(());
         wait_until(HANGS, "the archive to be degraded", degraded);
         // A programme that begins meanwhile waits for nothing either.
@@ -162,7 +182,7 @@ fn a_disk_that_hangs_stalls_no_feed_and_is_caught_up_with() {
         println!("listed {:?} after its encoder came, on a frozen disk", began.elapsed());
         clock.reach(thawed);
         let waiting = rungd.metric("rungd_store_archive_queue_segments", &[]);
-        disk.thaw();
+        drop(frozen);
         let since = Stopwatch::start();
         let healed = || (rungd.metric("rungd_store_archive_degraded", &[]) == Some(0.0)).then_some(());
         wait_until(DEADLINE, "the archive to be well again", healed);
