@@ -24,10 +24,11 @@ fn setup(policy: &str) -> Setup {
     Setup::default().feed(feed)
 }
 
-/// The two pictures differ, so that it can be told whose is seen.
+/// Grounds that differ from each other, so that it can be told whose is seen, and from black and the slate, which is dark
+/// (`GROUND` in the worker's `slate.rs`).
 fn primary(rungd: &Rungd) -> Process {
     Ffmpeg::new()
-        .picture("color=black:size=320x180:rate=15")
+        .picture("color=0xB0B0B0:size=320x180:rate=15")
         .publish(&rungd.rtmp_url("studio-b"), rungd.folder())
 }
 
@@ -93,14 +94,18 @@ fn the_backup_takes_over_within_a_second_and_gives_back() {
         assert_eq!(before.availability_start, after.availability_start, "{policy}");
         let tracks = output::check(&rungd, &after);
 
-        // What was seen: black, white and black again, and no slate in between: the stand-in comes before the slate does.
+        // What was seen: the primary, the backup and the primary again, and no slate in between: the stand-in comes before
+        // the slate does.
         let video = &tracks["180p"];
         let file = test_support::media_check::save(video, rungd.folder(), "seen");
         let seen = test_support::media_check::brightness(video, &file);
-        let mut scenes: Vec<u8> = seen.iter().map(|(_, level)| u8::from(*level > 128)).collect();
+        let dark = seen.iter().filter(|(_, level)| *level < 120).count();
+        assert_eq!(dark, 0, "{policy}: pictures of the slate, or of nobody: {seen:?}");
+        let mut scenes: Vec<u8> = seen.iter().map(|(_, level)| u8::from(*level > 215)).collect();
         scenes.dedup();
         assert_eq!(scenes, [0, 1, 0], "{policy}: {seen:?}");
-        let grey = seen.iter().filter(|(_, level)| (40..=215).contains(level)).count();
-        assert!(grey <= 2, "{policy}: {grey} pictures are neither");
+        let neither = |level: &u8| !(160..=192).contains(level) && *level < 240;
+        let neither = seen.iter().filter(|(_, level)| neither(level)).count();
+        assert!(neither <= 2, "{policy}: {neither} pictures are neither: {seen:?}");
     }
 }
