@@ -8,6 +8,7 @@
 //! - [`sandbox`]: what the process gives up before it reads a byte;
 //! - [`run`]: starts the threads, waits for the first that ends, says why;
 //! - [`link`]: the socket: bounded queues both ways; when they are full nothing is read, which the daemon feels;
+//! - [`conversation`]: what the daemon says, in its order;
 //! - [`engine`]: what a device must be able to do, and the adapters;
 //! - [`pipeline`]: from source units to the grid's frames on every rung;
 //! - [`slate`]: what is shown while the source is away;
@@ -23,6 +24,7 @@
 
 mod calibrate;
 mod clock;
+mod conversation;
 mod engine;
 mod link;
 mod monitor;

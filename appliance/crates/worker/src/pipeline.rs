@@ -18,9 +18,10 @@ use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
 use media::{Cadence, FramePicker, Latency, MediaTime, Rung, Size, Timescale, VideoCodec};
-use worker_protocol::{FromWorker, Job, ToWorker, VERSION};
+use worker_protocol::{FromWorker, Job, ToWorker};
 
 use crate::clock;
+use crate::conversation::{self, OrderError};
 use crate::engine::{Decode, Decoded, Engine, EngineError, Wish};
 use crate::link::{Closed, Incoming, Outbox};
 use counters::{Counters, Reporter};
@@ -36,20 +37,9 @@ const MAX_RUNGS: usize = 32;
 /// Why a pipeline ends before its work is done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PipelineError {
-    /// The daemon is of another version.
-    #[error("daemon speaks worker protocol version {theirs}, this worker {VERSION}")]
-    Version {
-        /// Its version.
-        theirs: u16,
-    },
-    /// A message where another is due.
-    #[error("{got} came where {due} was due")]
-    Order {
-        /// What came.
-        got: &'static str,
-        /// What was due.
-        due: &'static str,
-    },
+    /// The daemon breaks the protocol.
+    #[error(transparent)]
+    Order(#[from] OrderError),
     /// A job without rungs or with too many.
     #[error("job with {0} rungs; 1 to {MAX_RUNGS} are possible")]
     Rungs(usize),
@@ -108,7 +98,7 @@ pub(crate) enum PipelineError {
 impl PipelineError {
     /// Whether the daemon is at fault.
     pub(crate) const fn is_protocol(&self) -> bool {
-        matches!(self, Self::Version { .. } | Self::Order { .. } | Self::Rungs(_) | Self::RungSize { .. })
+        matches!(self, Self::Order(_) | Self::Rungs(_) | Self::RungSize { .. })
     }
 }
 
@@ -124,19 +114,14 @@ pub(crate) fn run<E: Engine>(
     outbox: &Outbox,
     alarm: &Alarm,
 ) -> Result<(), PipelineError> {
-    match next(inbox)?.0 {
-        ToWorker::Hello { version: VERSION } => {}
-        ToWorker::Hello { version } => return Err(PipelineError::Version { theirs: version }),
-        other => return Err(PipelineError::Order { got: name(&other), due: "Hello" }),
-    }
-    let (job, slate) = match next(inbox)? {
+    let (job, slate) = match conversation::greet(inbox)?? {
         (ToWorker::Start(job), slate) => (job, slate),
-        (other, _) => return Err(PipelineError::Order { got: name(&other), due: "Start" }),
+        (other, _) => return Err(OrderError::of(&other, "Start").into()),
     };
     let mut pipeline = Pipeline::start(open()?, &job, &slate, outbox, alarm)?;
     drop(slate);
     loop {
-        let (message, payload) = next(inbox)?;
+        let (message, payload) = conversation::next(inbox)?;
         match message {
             ToWorker::VideoConfiguration { codec } => pipeline.configure(codec, payload)?,
             ToWorker::Video { pts_ticks, .. } => pipeline.take_unit(&payload, pts_ticks)?,
@@ -147,28 +132,9 @@ pub(crate) fn run<E: Engine>(
             | ToWorker::StartSound(_)
             | ToWorker::SoundConfiguration
             | ToWorker::Sound { .. }) => {
-                return Err(PipelineError::Order { got: name(&other), due: "media" });
+                return Err(OrderError::of(&other, "media").into());
             }
         }
-    }
-}
-
-fn next(inbox: &Receiver<Incoming>) -> Result<Incoming, Closed> {
-    inbox.recv().map_err(|_| Closed)
-}
-
-/// What a message is called.
-pub(crate) const fn name(message: &ToWorker) -> &'static str {
-    match message {
-        ToWorker::Hello { .. } => "Hello",
-        ToWorker::Start(_) => "Start",
-        ToWorker::VideoConfiguration { .. } => "VideoConfiguration",
-        ToWorker::Video { .. } => "Video",
-        ToWorker::FillTo { .. } => "FillTo",
-        ToWorker::Finish => "Finish",
-        ToWorker::StartSound(_) => "StartSound",
-        ToWorker::SoundConfiguration => "SoundConfiguration",
-        ToWorker::Sound { .. } => "Sound",
     }
 }
 
@@ -282,7 +248,7 @@ impl<E: Engine> Pipeline<E> {
 
     fn take_unit(&mut self, unit: &[u8], pts_ticks: i64) -> Result<(), PipelineError> {
         let Some(source) = &mut self.source else {
-            return Err(PipelineError::Order { got: "Video", due: "VideoConfiguration" });
+            return Err(OrderError::Order { got: "Video", due: "VideoConfiguration" }.into());
         };
         Counters::add(&self.counters.units_in, 1);
         self.units_without_picture += 1;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use media::AudioParams;
 use media::params::ParamsError;
-use worker_protocol::{FromWorker, SoundJob, ToWorker, VERSION};
+use worker_protocol::{FromWorker, SoundJob, ToWorker};
 
 use crate::clock;
+use crate::conversation::{self, OrderError};
 use crate::link::{Closed, Incoming, Outbox};
-use crate::pipeline::name;
 use converter::{Converted, Converter};
 
 /// How often counters are reported.
@@ -23,20 +23,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Why sound cannot be converted, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConvertError {
-    /// The daemon is of another version.
-    #[error("daemon speaks worker protocol version {theirs}, this worker {VERSION}")]
-    Version {
-        /// Its version.
-        theirs: u16,
-    },
-    /// A message where another is due.
-    #[error("{got} came where {due} was due")]
-    Order {
-        /// What came.
-        got: &'static str,
-        /// What was due.
-        due: &'static str,
-    },
+    /// The daemon breaks the protocol.
+    #[error(transparent)]
+    Order(#[from] OrderError),
     /// A configuration record that is none.
     #[error("the {whose} AudioSpecificConfig cannot be read")]
     Record {
@@ -73,7 +62,7 @@ pub(crate) enum ConvertError {
 impl ConvertError {
     /// Whether the daemon is at fault.
     pub(crate) const fn is_protocol(&self) -> bool {
-        matches!(self, Self::Version { .. } | Self::Order { .. })
+        matches!(self, Self::Order(_))
     }
 }
 
@@ -82,14 +71,9 @@ impl ConvertError {
 /// # Errors
 /// Where the daemon breaks the protocol, the link ends, or the libraries fail.
 pub(crate) fn run(inbox: &Receiver<Incoming>, outbox: &Outbox) -> Result<(), ConvertError> {
-    match next(inbox)?.0 {
-        ToWorker::Hello { version: VERSION } => {}
-        ToWorker::Hello { version } => return Err(ConvertError::Version { theirs: version }),
-        other => return Err(ConvertError::Order { got: name(&other), due: "Hello" }),
-    }
-    let (SoundJob { bit_rate, .. }, track) = match next(inbox)? {
+    let (SoundJob { bit_rate, .. }, track) = match conversation::greet(inbox)?? {
         (ToWorker::StartSound(job), track) => (job, track),
-        (other, _) => return Err(ConvertError::Order { got: name(&other), due: "StartSound" }),
+        (other, _) => return Err(OrderError::of(&other, "StartSound").into()),
     };
     let track =
         AudioParams::parse(track).map_err(|source| ConvertError::Record { whose: "track's", source })?;
@@ -97,7 +81,7 @@ pub(crate) fn run(inbox: &Receiver<Incoming>, outbox: &Outbox) -> Result<(), Con
     outbox.send(FromWorker::SoundOpened, Bytes::new())?;
     let mut reported = clock::now();
     loop {
-        let (message, payload) = next(inbox)?;
+        let (message, payload) = conversation::next(inbox)?;
         match message {
             ToWorker::SoundConfiguration => converter.configure(&payload)?,
             ToWorker::Sound { pts_ticks } => {
@@ -118,14 +102,10 @@ pub(crate) fn run(inbox: &Receiver<Incoming>, outbox: &Outbox) -> Result<(), Con
             | ToWorker::Video { .. }
             | ToWorker::FillTo { .. }
             | ToWorker::StartSound(_)) => {
-                return Err(ConvertError::Order { got: name(&other), due: "sound" });
+                return Err(OrderError::of(&other, "sound").into());
             }
         }
     }
-}
-
-fn next(inbox: &Receiver<Incoming>) -> Result<Incoming, Closed> {
-    inbox.recv().map_err(|_| Closed)
 }
 
 fn put_out(frames: Vec<Converted>, outbox: &Outbox) -> Result<(), Closed> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use media::ladder::RungRate;
 use media::{Latency, Rung};
-use worker_protocol::RungJob;
+use worker_protocol::{RungJob, VERSION};
 
 use super::*;
 use crate::engine::{Coded, Encode, Planes};

@@ -16,6 +16,7 @@ use software::sound::{
 use worker_protocol::{SoundJob, SoundReport};
 
 use super::ConvertError;
+use crate::conversation::OrderError;
 
 /// Beyond any presentation, in samples; keeps sums within bounds.
 const FARTHEST: i64 = i64::MAX / 8;
@@ -115,7 +116,7 @@ impl Converter {
     /// Takes a frame of the source.
     pub(super) fn push(&mut self, coded: &[u8], pts_ticks: i64) -> Result<Vec<Converted>, ConvertError> {
         let Some(decoder) = &mut self.decoder else {
-            return Err(ConvertError::Order { got: "Sound", due: "SoundConfiguration" });
+            return Err(OrderError::Order { got: "Sound", due: "SoundConfiguration" }.into());
         };
         self.report.frames_in += 1;
         let samples = decoder.decode(coded)?;
