@@ -1,15 +1,12 @@
 //! Surfaces: pictures in the device's memory.
 
 use std::ffi::c_uint;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::{Display, va};
 use crate::error::{CallError, Status, check};
 use crate::frame::Size;
-
-/// How often a driver is asked that cannot wait for a time only: a picture takes a few of these.
-const POLL: Duration = Duration::from_millis(1);
 
 /// The layouts of 4:2:0 pictures that are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,7 +122,8 @@ impl Surface {
         check("vaSyncSurface", status)
     }
 
-    /// As [`Self::sync`], for at most `patience`; whether all is done.
+    /// As [`Self::sync`], for at most `patience`; whether all is done. Where it is not, the display is to be abandoned: a
+    /// thread may go on waiting.
     pub(crate) fn sync_within(&self, patience: Duration) -> Result<bool, CallError> {
         if let Some(sync_within) = self.display.sync_surface_within() {
             // One less than va.h's VA_TIMEOUT_INFINITE.
@@ -140,27 +138,42 @@ impl Surface {
                 Err(error) => return Err(error),
             }
         }
-        let mut left = patience;
-        while !self.is_ready() {
-            if left.is_zero() {
-                return Ok(false);
-            }
-            let step = left.min(POLL);
-            std::thread::sleep(step);
-            left -= step;
-        }
-        // It ends at once, and says what went wrong.
-        self.sync().map(|()| true)
+        self.sync_beside(patience)
     }
 
-    /// Whether all that was asked of it is done; so too where the driver cannot say.
+    /// As [`Self::sync_within`], by a thread for each wait: the drivers that cannot wait for a time have nothing else that
+    /// tells. Mesa's, before it had vaSyncSurface2, says of a surface that is encoded that it is rendered to until it was
+    /// waited for.
+    fn sync_beside(&self, patience: Duration) -> Result<bool, CallError> {
+        let (display, id) = (Arc::clone(&self.display), self.id);
+        let (sender, done) = mpsc::channel();
+        let wait = move || {
+            // SAFETY: the surface is one of the display's, and outlives the call: its owner waits for that, or abandons the
+            // display, and then it is never destroyed.
+            let status = unsafe { (display.va().vaSyncSurface)(display.handle(), id) };
+            // Before whoever waits goes on: it is not to be this thread that ends the display.
+            drop(display);
+            // Nobody listens any more where it took too long.
+            let _ = sender.send(check("vaSyncSurface", status));
+        };
+        let started = std::thread::Builder::new().name("va-sync".to_owned()).spawn(wait);
+        if started.is_err() {
+            return Err(CallError { call: "a thread for vaSyncSurface", status: Status::AllocationFailed });
+        }
+        match done.recv_timeout(patience) {
+            Ok(result) => result.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether all that was asked of it is done, as far as the driver can say.
     pub(crate) fn is_ready(&self) -> bool {
-        let mut state: va::VASurfaceStatus = va::VASurfaceReady;
+        let mut state: va::VASurfaceStatus = va::VASurfaceRendering;
         // SAFETY: the surface is one of the display's, and the state lives over the call.
         let status = unsafe {
             (self.display.va().vaQuerySurfaceStatus)(self.display.handle(), self.id, &raw mut state)
         };
-        status != 0 || state & va::VASurfaceRendering == 0
+        status == 0 && state & va::VASurfaceRendering == 0
     }
 }
 

@@ -13,6 +13,9 @@ use crate::{AMD, ARC, INNER, on_simulated, run_simulated, sims};
 
 const SIZE: Size = Size { width: 320, height: 180 };
 
+/// A driver that cannot wait for a time, and says nothing of its surfaces.
+const MUTE: &str = "[[device]]\nmodel = \"amd\"\nsurface_status = false\n";
+
 /// Sends pictures until the encoder fails.
 fn fails(device: &Device, encoder: &mut Encoder) -> EncodeError {
     let frame = Frame::black(device, SIZE).unwrap();
@@ -45,7 +48,9 @@ fn a_lost_device_is_an_error() {
 
 /// A device hangs; what it had stays with it.
 fn hangs(test: &str, model: &str) {
-    let plan = format!("{model}[[device.fault]]\nkind = \"hangs\"\nafter = 20\n");
+    // Of as many pictures as can be under way; they end, so that whoever waits for them fails here, and not never.
+    let fault = "[[device.fault]]\nkind = \"hangs\"\nafter = 20\ntimes = 8\nms = 4000\n";
+    let plan = format!("{model}{fault}");
     run_simulated(test, &plan, || {
         let device = crate::simulated();
         let mut config = config(Codec::H264, SIZE);
@@ -61,10 +66,16 @@ fn a_hung_encoder_is_given_up() {
     hangs("failing::a_hung_encoder_is_given_up", ARC);
 }
 
-/// An older driver cannot wait for a time: it is asked again and again.
+/// An older driver cannot wait for a time.
 #[test]
 fn a_hung_encoder_of_an_older_driver_is_given_up() {
     hangs("failing::a_hung_encoder_of_an_older_driver_is_given_up", AMD);
+}
+
+/// One that does not say either whether a picture is done, as while its device is reset.
+#[test]
+fn a_hung_encoder_that_tells_nothing_is_given_up() {
+    hangs("failing::a_hung_encoder_that_tells_nothing_is_given_up", MUTE);
 }
 
 /// A hang that ends within the patience is none.

@@ -86,6 +86,12 @@ impl State {
 }
 
 impl Job {
+    /// Whose it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
     /// What is to go wrong with it.
     #[must_use]
     pub fn corrupt(&self) -> bool {

@@ -184,6 +184,8 @@ pub struct Device {
     pub huc: bool,
     /// Whether a VA-API driver controls a variable rate (`VA_RC_VBR`).
     pub vbr: bool,
+    /// Whether a VA-API driver says of a surface whether it is ready (`vaQuerySurfaceStatus`).
+    pub surface_status: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
@@ -414,6 +416,7 @@ struct WrittenDevice {
     cap_status: Option<CapStatus>,
     huc: Option<bool>,
     vbr: Option<bool>,
+    surface_status: Option<bool>,
     #[serde(default)]
     fault: Vec<Fault>,
 }
@@ -453,6 +456,7 @@ impl WrittenDevice {
         set(&mut device.cap_status, self.cap_status);
         set(&mut device.huc, self.huc);
         set(&mut device.vbr, self.vbr);
+        set(&mut device.surface_status, self.surface_status);
         device.faults = self.fault;
         let most_units = u64::try_from(MAX_UNITS).unwrap_or(u64::MAX);
         for (what, engine) in [("encode_units", Engine::Encode), ("decode_units", Engine::Decode)] {

@@ -46,6 +46,8 @@ pub(crate) struct Device {
     pub(crate) max_height: u32,
     /// Whether there is VA_RC_VBR.
     pub(crate) vbr: bool,
+    /// Whether vaQuerySurfaceStatus answers.
+    pub(crate) surface_status: bool,
 }
 
 const H264: [VAProfile; 3] =

@@ -140,5 +140,6 @@ fn device(planned: &sim_state::Device) -> Device {
         max_width: planned.max_width,
         max_height: planned.max_height,
         vbr: planned.vbr,
+        surface_status: planned.surface_status,
     }
 }

@@ -66,6 +66,7 @@ impl Model {
             cap_status: CapStatus::IncompatibleClientKey,
             huc: true,
             vbr: true,
+            surface_status: true,
             faults: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 
-use sim_state::{Job, Memory};
+use sim_state::{Engine, Job, Memory};
 
 use crate::calls::call;
 use crate::client::{count, give, list, list_mut};
@@ -219,9 +219,15 @@ pub(super) fn wait_within(driver: &Driver, job: Option<&Job>, timeout_ns: u64) -
 
 extern "C" fn query_status(context: VADriverContextP, id: VASurfaceID, to: *mut VASurfaceStatus) -> VAStatus {
     call(context, "vaQuerySurfaceStatus", |driver| {
+        if !driver.device.surface_status {
+            return Err(no(ffi::VA_STATUS_ERROR_OPERATION_FAILED));
+        }
         let mut objects = driver.objects();
         let surface = objects.surfaces.get_mut(id)?;
-        let done = surface.job.as_ref().is_none_or(|job| job.is_done());
+        // Mesa's, as old as one without vaSyncSurface2, holds what is encoded for busy until it was waited for.
+        let tells = |job: &Job| driver.device.family != Family::Amd || job.engine() != Engine::Encode;
+        let synced = surface.synced;
+        let done = surface.job.as_ref().is_none_or(|job| synced || tells(job) && job.is_done());
         surface.synced |= done;
         give(to, if done { ffi::VASurfaceReady } else { ffi::VASurfaceRendering }, "status")
     })
