@@ -8,6 +8,7 @@ use hwtests::conformance::software::Software;
 use hwtests::conformance::stream::Fixtures;
 use hwtests::conformance::vaapi::Vaapi;
 use hwtests::conformance::{Engine, Failure, PATIENCE, chain, known_failure};
+use sim_state::Offence;
 use vaapi::EntryPoint;
 
 /// Set for a process that is to run one check on one device.
@@ -103,7 +104,12 @@ pub(crate) fn on_hanging(test: &str, more: &str, body: Body) {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (device, driver, model) in SIMULATED {
-        again(test, device, driver, &Simulation::of(model, more), folder.path(), &[(PATIENCE, "1000")]);
+        let simulation = Simulation::of(model, more);
+        again(test, device, driver, &simulation, folder.path(), &[(PATIENCE, "1000")]);
+        // NVIDIA's drivers tell at the process's end of what was left to them.
+        let misuse = |(offence, _): &(Offence, String)| *offence == Offence::Misuse;
+        let misused: Vec<_> = simulation.state().violations().into_iter().filter(misuse).collect();
+        assert!(misused.is_empty(), "{device}: what hangs is not left as it is: {misused:#?}");
     }
 }
 

@@ -51,7 +51,7 @@ fn hangs(test: &str, model: &str) {
     // Of as many pictures as can be under way; they end, so that whoever waits for them fails here, and not never.
     let fault = "[[device.fault]]\nkind = \"hangs\"\nafter = 20\ntimes = 8\nms = 4000\n";
     let plan = format!("{model}{fault}");
-    run_simulated(test, &plan, || {
+    let report = run_simulated(test, &plan, || {
         let device = crate::simulated();
         let mut config = config(Codec::H264, SIZE);
         config.patience = Duration::from_millis(700);
@@ -59,6 +59,8 @@ fn hangs(test: &str, model: &str) {
         let error = fails(&device, &mut encoder);
         assert_eq!(error.to_string(), "the encoder gave nothing for 700 ms");
     });
+    let Some(report) = report else { return };
+    assert_eq!(report["violations"], 0, "what hangs is not left as it is: {}", report["sentences"]);
 }
 
 #[test]

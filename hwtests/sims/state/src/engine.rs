@@ -110,13 +110,18 @@ impl Job {
         }
     }
 
+    /// Whether the plan has it hang now.
+    #[must_use]
+    pub fn hangs(&self) -> bool {
+        self.meeting.hang.is_some_and(|ms| {
+            ms.is_none_or(|ms| self.begun_ns.saturating_add(ms.saturating_mul(1_000_000)) > clock::now())
+        })
+    }
+
     /// Whether the engine is done with it. A hanging job is not, until the plan's end of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let hangs = self.meeting.hang.is_some_and(|ms| {
-            ms.is_none_or(|ms| self.begun_ns.saturating_add(ms.saturating_mul(1_000_000)) > clock::now())
-        });
-        !hangs && self.ends_ns.is_none_or(|end| end <= clock::now())
+        !self.hangs() && self.ends_ns.is_none_or(|end| end <= clock::now())
     }
 
     /// Waits until the engine is done with it; answers how long it was on its way.

@@ -42,6 +42,9 @@ fn call(
 
 extern "C" fn terminate(context: VADriverContextP) -> VAStatus {
     let status = call(context, "vaTerminate", |driver| {
+        for context in driver.objects().contexts.all() {
+            driver.note_hanging("vaTerminate", context.last.as_ref());
+        }
         driver.note_leaks();
         Ok(())
     });

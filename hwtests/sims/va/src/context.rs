@@ -1,6 +1,8 @@
 //! Contexts: one decoder, encoder or processor each, and the order in which a picture is given to it.
 
-use sim_state::Session;
+use std::sync::Arc;
+
+use sim_state::{Job, Session};
 
 use crate::buffer::{self, Buffer, Memory, Part, name};
 use crate::decode::Decoder;
@@ -45,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) work: Work,
     /// Its place among the device's sessions; processing has none.
     pub(crate) session: Option<Session>,
+    /// What it was given last.
+    pub(crate) last: Option<Arc<Job>>,
 }
 
 impl Context {

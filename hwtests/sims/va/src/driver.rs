@@ -2,10 +2,10 @@
 
 use std::ffi::CString;
 use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sim_state::plan::{Kind, Model, Pictures};
-use sim_state::{Codec as PlanCodec, Lost, Offence, State};
+use sim_state::{Codec as PlanCodec, Job, Lost, Offence, State};
 
 use crate::device::{Codec, Device, Family};
 use crate::ffi::{self, VAStatus};
@@ -79,6 +79,13 @@ impl Driver {
     /// Notes a rule that the client broke, without refusing the call.
     pub(crate) fn misuse(&self, sentence: &str) {
         self.state.violation("va", Offence::Misuse, sentence);
+    }
+
+    /// Notes that a client ends what a hanging job has. The device may go on reading it, and the call might never return.
+    pub(crate) fn note_hanging(&self, call: &str, job: Option<&Arc<Job>>) {
+        if job.is_some_and(|job| job.hangs()) && self.there().is_ok() {
+            self.misuse(&format!("{call}: a job of it hangs"));
+        }
     }
 
     /// What calls answer once the device is lost.

@@ -55,6 +55,10 @@ impl<T> Table<T> {
         self.live.remove(&id).ok_or_else(|| misuse(self.status, self.absent(id)))
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.live.values()
+    }
+
     /// A sentence on what was never destroyed.
     fn leaked(&self) -> Option<String> {
         let first = self.live.keys().next()?;

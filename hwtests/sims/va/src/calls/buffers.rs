@@ -157,7 +157,10 @@ extern "C" fn destroy(context: VADriverContextP, id: VABufferID) -> VAStatus {
         if buffer.mapped {
             driver.misuse(&format!("vaDestroyBuffer: {} {id:#x} is still mapped", name(buffer.kind)));
         }
-        objects.buffers.remove(id).map(drop)
+        if let Memory::Coded(coded) = &objects.buffers.remove(id)?.memory {
+            driver.note_hanging("vaDestroyBuffer", coded.job.as_ref());
+        }
+        Ok(())
     })
 }
 

@@ -98,6 +98,7 @@ fn make(
         picture: None,
         work,
         session,
+        last: None,
     });
     if matches!(config.purpose, Purpose::Decode(_)) {
         for target in targets {
@@ -120,6 +121,7 @@ extern "C" fn destroy(context: VADriverContextP, id: VAContextID) -> VAStatus {
         let mut guard = driver.objects();
         let objects = &mut *guard;
         let gone = objects.contexts.remove(id)?;
+        driver.note_hanging("vaDestroyContext", gone.last.as_ref());
         for target in &gone.targets {
             if let Ok(surface) = objects.surfaces.get_mut(*target)
                 && surface.bound_to == Some(id)

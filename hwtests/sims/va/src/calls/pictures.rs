@@ -166,6 +166,7 @@ fn work(driver: &Driver, objects: &mut Objects, own: u32, picture: &Picture) -> 
         surface.job = Some(Arc::clone(&job));
         surface.synced = false;
     }
+    context.last = Some(Arc::clone(&job));
     finish(buffers, picture, &job, context);
     Ok(())
 }

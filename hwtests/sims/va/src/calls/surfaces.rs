@@ -145,7 +145,8 @@ extern "C" fn destroy(context: VADriverContextP, surfaces: *mut VASurfaceID, num
                     format!("surface {id:#x} is destroyed within a picture of context {context:#x}");
                 return Err(misuse(ffi::VA_STATUS_ERROR_SURFACE_BUSY, sentence));
             }
-            objects.surfaces.remove(id)?;
+            let gone = objects.surfaces.remove(id)?;
+            driver.note_hanging("vaDestroySurfaces", gone.job.as_ref());
         }
         Ok(())
     })
