@@ -9,6 +9,7 @@ mod av_sync;
 mod backup;
 mod browsers;
 mod continuity;
+mod daemon_death;
 mod demo;
 mod devices;
 mod encoder_cut;
