@@ -46,7 +46,8 @@ test-quick: ## The tests that need no media tools: all crates' unit tests, and t
 .PHONY: test-faults
 test-faults: deps-test build ## Kill workers and the daemon at random instants, and let clocks drift, at length (20 minutes)
 	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test faults -- --nocapture --test-threads=1
-	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test live -- --nocapture --test-threads=1 encoder_cut frozen_disk
+	RUNGD_FAULTS=full cargo test $(CARGO_FLAGS) -p appliance --test live -- --include-ignored --nocapture --test-threads=1 \
+	  encoder_cut frozen_disk
 
 .PHONY: test-latency
 test-latency: deps-test build ## Measure low latency over two minutes; the bounds are the product's

@@ -1,7 +1,9 @@
 #!/bin/bash
 # Compiles every test of the workspace once, and runs them all: the fault tests, which wait for real time and hardly
 # compute, beside those that compute; then the live tests, which wait for most of their time, four at once. What each says
-# is in target/tests/NAME.log, and shown where it fails.
+# is in target/tests/NAME.log, and shown where it fails. What was not run is named at the end.
+#
+# RUNGD_NO_SKIPS=1: a test that cannot be run on this machine is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -38,7 +40,10 @@ run() {
   IFS=$'\t' read -r name folder program <<<"$1"
   shift
   if (cd "$folder" && CARGO_MANIFEST_DIR="$folder" "$program" "$@") >"$logs/$name.log" 2>&1; then
-    say "$name: $(grep -c ' \.\.\. ok$' "$logs/$name.log" || true) passed in $((SECONDS - start)) s"
+    local ok skipped
+    ok=$(grep -c ' \.\.\. ok$' "$logs/$name.log" || true)
+    skipped=$(grep -c 'SKIPPED [a-z]' "$logs/$name.log" || true)
+    say "$name: $((ok - skipped)) passed$([ "$skipped" = 0 ] || echo ", $skipped SKIPPED") in $((SECONDS - start)) s"
   else
     cat "$logs/$name.log"
     say "$name: FAILED after $((SECONDS - start)) s"
@@ -66,6 +71,10 @@ trap - EXIT
 say "live, $live_threads at once"
 for program in "${live[@]}"; do run "$program" --test-threads="$live_threads"; done
 
+while read -r line; do say "not run: $line"; done < <(
+  grep -ho 'SKIPPED [a-z].*' "$logs"/*.log | cut -d' ' -f2- | sort -u
+  sed -n 's/^test \(.*\) \.\.\. ignored, /\1: /p' "$logs"/*.log
+)
 if [ -e "$logs/failed" ]; then
   say "FAILED: $(tr '\n' ' ' <"$logs/failed")" >&2
   exit 1

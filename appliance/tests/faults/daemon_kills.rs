@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use test_support::asked::long_form;
 use test_support::{Rungd, Stopwatch, http, wait_until};
 
+use crate::alone;
 use crate::chance::Chance;
 use crate::crowd::{Crowd, FEEDS, setup};
-use crate::{alone, full};
 
 /// From its start to serving what is on air.
 const SERVING_WITHIN: Duration = Duration::from_secs(2);
@@ -27,7 +28,7 @@ fn start_again(rungd: Rungd) -> (Rungd, Duration) {
 #[test]
 fn a_daemon_that_is_killed_goes_on_with_what_was_on_air() {
     let _alone = alone();
-    let kills = if full() { 20 } else { 4 };
+    let kills = if long_form() { 20 } else { 4 };
     let mut chance = Chance::new();
     let mut rungd = setup().start();
     let crowd = Crowd::gather(&rungd);

@@ -17,11 +17,12 @@ use appliance::supervisor::{self, Worker, WorkerEvent};
 use bytes::Bytes;
 use media::{MediaTime, SourceStamp, Timescale, VideoCodec};
 use packager::segmenter::Packaged;
+use test_support::asked::long_form;
 use test_support::media_check;
 use test_support::rungd::binary;
 use worker_protocol::{DeviceId, FromWorker, ToWorker};
 
-use crate::{alone, full};
+use crate::alone;
 
 const SOURCE: SourceId = 0;
 /// Of a source at 25 frames a second and 48 kHz, in microseconds.
@@ -317,7 +318,7 @@ async fn play(ppm: i64, seconds: u64) -> (Vec<i64>, (u64, u64)) {
 fn a_source_whose_clock_is_off_keeps_its_latency() {
     let _alone = alone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (off, minutes) = if full() { LONG } else { SHORT };
+    let (off, minutes) = if long_form() { LONG } else { SHORT };
     let settled = SETTLED_AFTER_SECONDS / 60;
     let drift = |minutes: u64| i64::try_from(minutes * 60).unwrap() * off / 1_000;
     assert!(

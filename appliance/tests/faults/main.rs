@@ -16,11 +16,6 @@ mod worker_kills;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Whether the long form is asked for.
-fn full() -> bool {
-    std::env::var("RUNGD_FAULTS").is_ok_and(|form| form == "full")
-}
-
 /// One at a time: each has four feeds on air, and all of them measure.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use test_support::asked::long_form;
 use test_support::{Rungd, Stopwatch, wait_until};
 
+use crate::alone;
 use crate::chance::Chance;
 use crate::crowd::{Crowd, FEEDS, setup};
 use crate::viewer::Viewer;
-use crate::{alone, full};
 
 /// From a death to pictures of the new worker.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(20);
@@ -55,7 +56,7 @@ fn workers_that_are_killed_cost_nobody_more_than_a_segments_wait() {
     let _alone = alone();
     // Three deaths of one feed's workers within a minute are held to be its source's doing, so no feed is struck thrice
     // in a minute: eight turns are 65.6 s, less what an instant may vary by. In the short form each is struck twice.
-    let (kills, every) = if full() { (100, 8_200) } else { (8, 4_000) };
+    let (kills, every) = if long_form() { (100, 8_200) } else { (8, 4_000) };
     let mut chance = Chance::new();
     let rungd = setup().start();
     let crowd = Crowd::gather(&rungd);

@@ -8,6 +8,7 @@
 //! - [`http`]: a viewer's requests; [`mpd`]: what the manifest says; [`boxes`]: what the segments say, read by other
 //!   code than wrote them; [`media_check`]: what ffmpeg makes of them.
 //! - [`small_disk`]: a disk that can be filled.
+//! - [`asked`]: what whoever runs the tests asks of them.
 //! - [`browser`]: players in headless Chromium.
 //! - [`process`]: children that end with the test, and whose logs are shown where it fails; [`wait`]: conditions with
 //!   deadlines.
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod asked;
 pub mod boxes;
 pub mod browser;
 pub mod http;

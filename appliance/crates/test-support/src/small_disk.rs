@@ -12,8 +12,10 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one of so many megabytes at `at`. None where nobody may mount, which is told on the standard error whatever
-    /// becomes of the test: the test shows nothing then.
+    /// Mounts one of so many megabytes at `at`. None where nobody may mount: the test is skipped then, which is told.
+    ///
+    /// # Panics
+    /// Where nothing may be skipped.
     #[must_use]
     pub fn mount(at: &Path, megabytes: u32) -> Option<Self> {
         let options = format!("size={megabytes}m");
@@ -21,9 +23,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self { at: at.to_owned() });
         }
-        // Not by a macro, whose output tests keep to themselves.
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let _ = writeln!(std::io::stderr(), "SKIPPED, nothing may be mounted here: {name}");
+        crate::asked::skipped("nothing may be mounted");
         None
     }
 
