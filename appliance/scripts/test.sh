@@ -18,10 +18,45 @@ mkdir -p "$logs"
 
 say() { echo "test: $(date -u +%H:%M:%S) $*"; }
 
+# Whatever runs is a job in a process group of its own, so that it ends with all that it has started where this script is
+# interrupted, or fails.
+groups=()
+beside() {
+  set -m
+  "$@" </dev/null &
+  set +m
+  groups+=($!)
+}
+alone() {
+  beside "$@"
+  wait "$!"
+}
+signal_groups() {
+  local group
+  for group in "${groups[@]}"; do kill "-$1" -- "-$group" 2>/dev/null && found=1; done
+  return 0
+}
+end_groups() {
+  trap '' INT TERM HUP
+  signal_groups TERM
+  # rungd and browsers end what they have started; who has not by then is ended.
+  for _ in {1..50}; do
+    found=0
+    signal_groups 0
+    [ "$found" = 1 ] || return 0
+    sleep 0.1
+  done
+  signal_groups KILL
+}
+trap end_groups EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 say "compiling"
 # One build of everything: parts of it alone would be compiled again, since their dependencies have other features.
-cargo build "${flags[@]}" --all-targets
-RUNGD_SIMS_BUILT=1 bash hwtests/scripts/sims.sh
+alone cargo build "${flags[@]}" --all-targets
+RUNGD_SIMS_BUILT=1 alone bash hwtests/scripts/sims.sh
 
 # Each test program: a name for its log, the folder that cargo would run it in, the program.
 mapfile -t programs < <(cargo build "${flags[@]}" --all-targets --quiet --message-format=json | python3 -c '
@@ -34,7 +69,7 @@ for line in sys.stdin:
         print(package + "-" + message["target"]["name"], folder, message["executable"], sep="\t")' | sort)
 [ "${#programs[@]}" -gt 20 ] || { say "cargo names ${#programs[@]} test programs only" >&2; exit 1; }
 
-# Runs a program, and the threads that it is given; says how it went.
+# Runs a program with what it is given; says how it went.
 run() {
   local name folder program start=$SECONDS
   IFS=$'\t' read -r name folder program <<<"$1"
@@ -61,15 +96,17 @@ for program in "${programs[@]}"; do
 done
 
 say "${#others[@]} programs, with the fault tests and the examples of the documentation beside them"
-for program in "${faults[@]}"; do run "$program"; done &
-{ cargo test "${flags[@]}" --doc >"$logs/doc.log" 2>&1 || { cat "$logs/doc.log"; echo doc >>"$logs/failed"; }; } &
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
-for program in "${others[@]}"; do run "$program"; done
+run_faults() { for program in "${faults[@]}"; do run "$program"; done; }
+run_doc() {
+  cargo test "${flags[@]}" --doc >"$logs/doc.log" 2>&1 || { cat "$logs/doc.log"; echo doc >>"$logs/failed"; }
+}
+beside run_faults
+beside run_doc
+for program in "${others[@]}"; do alone run "$program"; done
 say "waiting for the fault tests"
 wait
-trap - EXIT
 say "live, $live_threads at once"
-for program in "${live[@]}"; do run "$program" --test-threads="$live_threads"; done
+for program in "${live[@]}"; do alone run "$program" --test-threads="$live_threads"; done
 
 while read -r line; do say "not run: $line"; done < <(
   grep -ho 'SKIPPED [a-z].*' "$logs"/*.log | cut -d' ' -f2- | sort -u
