@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use test_support::asked::long_form;
 use test_support::{Rungd, Stopwatch, wait_until};
@@ -19,20 +19,10 @@ const SEGMENT_MILLIS: u128 = 2_000;
 /// What counts as late.
 const LATE_MILLIS: u128 = 1_000;
 
-fn worker_of(rungd: &Rungd, feed: &str) -> i64 {
-    wait_until(RECOVERY_DEADLINE, "a worker", || rungd.feed(feed)["worker"]["pid"].as_i64())
-}
-
-fn strike(rungd: &Rungd, feed: &str, signal: Signal) -> i64 {
-    let pid = worker_of(rungd, feed);
-    kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
-    pid
-}
-
-fn wait_for_recovery(rungd: &Rungd, crowd: &Crowd, struck: usize, before: i64) {
+fn wait_for_recovery(rungd: &Rungd, crowd: &Crowd, struck: usize, before: Pid) {
     wait_until(RECOVERY_DEADLINE, "another worker to put pictures out", || {
         let status = rungd.feed(FEEDS[struck]);
-        let new = status["worker"]["pid"].as_i64().is_some_and(|pid| pid != before);
+        let new = status["worker"]["pid"].as_i64().is_some_and(|pid| pid != i64::from(before.as_raw()));
         let out = status["rungs"][0]["pictures_out"].as_u64().is_some_and(|pictures| pictures > 0);
         (new && out && status["state"] == "live").then_some(())
     });
@@ -67,7 +57,7 @@ fn workers_that_are_killed_cost_nobody_more_than_a_segments_wait() {
         let instant = turn + chance.millis(0..3_500);
         since.reach(instant);
         let struck = round % FEEDS.len();
-        let before = strike(&rungd, FEEDS[struck], Signal::SIGKILL);
+        let before = rungd.kill_worker(FEEDS[struck], Signal::SIGKILL);
         wait_for_recovery(&rungd, &crowd, struck, before);
     }
     // What the last one's worker was at is listed with these.
@@ -100,7 +90,7 @@ fn a_worker_that_hangs_is_ended_and_replaced() {
     let rungd = setup().start();
     let crowd = Crowd::gather(&rungd);
     Stopwatch::start().reach(chance.millis(0..2_000));
-    let before = strike(&rungd, FEEDS[0], Signal::SIGSTOP);
+    let before = rungd.kill_worker(FEEDS[0], Signal::SIGSTOP);
     wait_for_recovery(&rungd, &crowd, 0, before);
     assert_eq!(rungd.metric("rungd_worker_ends_total", &["reason=\"hung\""]), Some(1.0));
     let at = crowd.viewers[0].last_listed();

@@ -3,18 +3,15 @@
 
 use std::sync::Arc;
 
-use appliance::config;
 use appliance::devices::Devices;
 use appliance::feed::status::{FeedState, FeedStatus, WorkerStatus};
-use appliance::serve::{self, Check, Limits, Readiness, ServeState};
-use appliance::store::Store;
-use prometheus::Registry;
+use appliance::serve::{Check, Readiness};
+use test_support::asked::screenshots;
 use test_support::browser;
-use tokio::sync::watch;
 use worker_protocol::device::{DeviceReport, Unusable};
 use worker_protocol::{DeviceId, EngineKind, Inventory};
 
-use crate::server;
+use crate::server::{self, Server};
 
 const GPU: &str = "0000:01:00.0";
 
@@ -35,10 +32,6 @@ fn device(engine: EngineKind, address: &str, name: &str) -> DeviceReport {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_what_is_wrong_and_what_there_is_to_transcode_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let registry = Registry::new();
-    let archive = config::Archive { enabled: true, max_age: None, max_bytes: None };
-    let metrics = serve::Metrics::register(&registry).unwrap();
     let worker = WorkerStatus { pid: 1, build: "test".to_owned(), device: format!("nvidia:{GPU}") };
     let feed = FeedStatus {
         state: FeedState::Idle,
@@ -61,35 +54,25 @@ async fn the_page_says_what_is_wrong_and_what_there_is_to_transcode_on() {
             Unusable { engine: EngineKind::Vaapi, what: None, reason: "nothing to be said of".to_owned() },
         ],
     };
-    let state = ServeState {
-        store: Store::open(&archive, folder.path(), &registry).unwrap(),
-        devices: Devices::known(inventory),
-        feeds: Arc::new(move || vec![feed.clone()]),
-        control: server::control(),
-        registry,
-        readiness: Arc::new(|| Readiness {
-            ready: true,
-            checks: vec![
-                Check { name: "draining".to_owned(), ok: true, detail: "takes feeds".to_owned() },
-                Check {
-                    name: "archive".to_owned(),
-                    ok: false,
-                    detail: "archive: the disk is 11 s behind".to_owned(),
-                },
-            ],
-        }),
-        allow_origin: "*".to_owned(),
-        max_waiting: 10,
-        metrics: metrics.clone(),
+    let readiness = || Readiness {
+        ready: true,
+        checks: vec![
+            Check { name: "draining".to_owned(), ok: true, detail: "takes feeds".to_owned() },
+            Check {
+                name: "archive".to_owned(),
+                ok: false,
+                detail: "archive: the disk is 11 s behind".to_owned(),
+            },
+        ],
     };
-    let listeners = serve::bind(&["127.0.0.1:0".parse().unwrap()], None).await.unwrap();
-    let url = format!("http://{}/", listeners.addresses()[0]);
-    let (_stop, stopping) = watch::channel(false);
-    tokio::spawn(serve::run(listeners, serve::router(state), Limits::new(100), metrics, stopping));
-
-    // Where a person can look at them, if one says so.
-    let kept = std::env::var_os("RUNGD_SCREENSHOTS").map_or(folder.path().to_owned(), Into::into);
-    let prefix = kept.join("page").display().to_string();
+    let server = Server::told(|state| {
+        state.devices = Devices::known(inventory);
+        state.feeds = Arc::new(move || vec![feed.clone()]);
+        state.readiness = Arc::new(readiness);
+    })
+    .await;
+    let url = format!("http://{}/", server.address);
+    let prefix = screenshots(server.folder.path(), "page");
     let look = move || {
         let said = [
             "Archive: the disk is 11 s behind.",

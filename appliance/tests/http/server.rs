@@ -57,11 +57,26 @@ impl Server {
         Self::with_folder(limits, tls, max_waiting, tempfile::tempdir().unwrap()).await
     }
 
+    /// Told of other things than usual.
+    pub(crate) async fn told(change: impl FnOnce(&mut ServeState)) -> Self {
+        Self::assemble(Limits::new(100), None, 100, tempfile::tempdir().unwrap(), change).await
+    }
+
     async fn with_folder(
         limits: Limits,
         tls: Option<Arc<ServerConfig>>,
         max_waiting: usize,
         folder: TempDir,
+    ) -> Self {
+        Self::assemble(limits, tls, max_waiting, folder, |_| ()).await
+    }
+
+    async fn assemble(
+        limits: Limits,
+        tls: Option<Arc<ServerConfig>>,
+        max_waiting: usize,
+        folder: TempDir,
+        change: impl FnOnce(&mut ServeState),
     ) -> Self {
         let registry = Registry::new();
         let archive = config::Archive { enabled: true, max_age: None, max_bytes: None };
@@ -69,7 +84,7 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let metrics = serve::Metrics::register(&registry).unwrap();
         let control = control();
-        let state = ServeState {
+        let mut state = ServeState {
             store: store.clone(),
             devices: Devices::known(Inventory::default()),
             feeds: Arc::new(|| vec![feed("studio-a")]),
@@ -88,6 +103,7 @@ impl Server {
             max_waiting,
             metrics: metrics.clone(),
         };
+        change(&mut state);
         let listeners = serve::bind(&["127.0.0.1:0".parse().unwrap()], tls).await.unwrap();
         let address = listeners.addresses()[0];
         let (stop, stopping) = watch::channel(false);

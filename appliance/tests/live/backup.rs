@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use appliance::config::KeyHash;
 use nix::sys::signal::Signal;
+use test_support::rungd::key_hash;
 use test_support::{FeedSetup, Ffmpeg, Manifest, Process, Rungd, Setup, Stopwatch, wait_until};
 
 use crate::output;
@@ -15,7 +15,7 @@ const LOOKING: Duration = Duration::from_millis(600);
 const BACKUP_KEY: &str = "secret-of-the-backup-0123456789";
 
 fn setup(policy: &str) -> Setup {
-    let hash = KeyHash::of(BACKUP_KEY.as_bytes());
+    let hash = key_hash(BACKUP_KEY);
     let feed = FeedSetup::new("studio-b")
         .line("grace = \"30s\"")
         .line("takeover = \"same-key\"")
@@ -43,11 +43,10 @@ fn on_air(rungd: &Rungd) -> String {
     rungd.feed("studio-b")["publisher"]["address"].as_str().unwrap_or_default().to_owned()
 }
 
-fn wait_for_more(rungd: &Rungd, more: usize) -> Manifest {
-    let before = Manifest::fetch(&rungd.mpd_url("studio-b")).unwrap().fewest_segments();
-    wait_until(DEADLINE, "the programme to go on", || {
-        Manifest::fetch(&rungd.mpd_url("studio-b")).filter(|now| now.fewest_segments() >= before + more)
-    })
+/// The programme goes on by so many segments.
+fn goes_on(rungd: &Rungd, more: usize) {
+    let before = Manifest::fetch(&rungd.mpd_url("studio-b")).unwrap();
+    let _ = rungd.wait_for_more("studio-b", &before, more);
 }
 
 #[test]
@@ -60,7 +59,7 @@ fn the_backup_takes_over_within_a_second_and_gives_back() {
         let mut spare = backup(&rungd);
         // It is admitted beside the primary, and not on air.
         wait_until(DEADLINE, "the backup to be there", || rungd.log().contains("role=Backup").then_some(()));
-        let _ = wait_for_more(&rungd, 2);
+        goes_on(&rungd, 2);
         assert_eq!(on_air(&rungd), first_address, "{policy}");
 
         // Silent without a word, as when its network goes; its socket stays open.
@@ -74,12 +73,12 @@ fn the_backup_takes_over_within_a_second_and_gives_back() {
         println!("{policy}: the backup was seen on air after {took:?}");
         assert!(took <= TAKEOVER + LOOKING, "{policy}: it took over after {took:?}");
         let backup_address = on_air(&rungd);
-        let _ = wait_for_more(&rungd, 3);
+        goes_on(&rungd, 3);
         first.signal(Signal::SIGKILL);
         let _ = first.wait(DEADLINE);
 
         let mut second = primary(&rungd);
-        let _ = wait_for_more(&rungd, 6);
+        goes_on(&rungd, 6);
         assert!(second.is_running() && spare.is_running(), "{policy}: {}", rungd.log());
         assert_eq!(on_air(&rungd) != backup_address, gives_back, "{policy}");
         if !gives_back {
@@ -88,7 +87,7 @@ fn the_backup_takes_over_within_a_second_and_gives_back() {
                 let now = on_air(&rungd);
                 (!now.is_empty() && now != backup_address).then_some(())
             });
-            let _ = wait_for_more(&rungd, 3);
+            goes_on(&rungd, 3);
         }
         let after = Manifest::fetch(&rungd.mpd_url("studio-b")).unwrap();
         assert_eq!(before.availability_start, after.availability_start, "{policy}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use test_support::{FeedSetup, Ffmpeg, Manifest, Rungd, Setup, wait_until};
+use test_support::{FeedSetup, Ffmpeg, Manifest, Setup, wait_until};
 
 use crate::output;
 
@@ -10,13 +10,6 @@ const DEADLINE: Duration = Duration::from_secs(40);
 
 fn enduring(name: &str) -> FeedSetup {
     FeedSetup::new(name).line("grace = \"30s\"").line("takeover = \"same-key\"")
-}
-
-pub(crate) fn wait_for_more(rungd: &Rungd, feed: &str, before: &Manifest, more: usize) -> Manifest {
-    wait_until(DEADLINE, "the programme to go on", || {
-        let manifest = Manifest::fetch(&rungd.mpd_url(feed))?;
-        (manifest.fewest_segments() >= before.fewest_segments() + more).then_some(manifest)
-    })
 }
 
 #[test]
@@ -27,14 +20,14 @@ fn an_encoder_that_comes_back_with_other_settings_goes_on_with_the_same_programm
     // Without a word, as when its machine loses power.
     first.signal(nix::sys::signal::Signal::SIGKILL);
     let _ = rungd.wait_for_state("studio-r", DEADLINE, &["slate"]);
-    let slate = wait_for_more(&rungd, "studio-r", &before, 4);
+    let slate = rungd.wait_for_more("studio-r", &before, 4);
     assert_eq!(before.availability_start, slate.availability_start);
 
     let mut second = Ffmpeg::new()
         .picture("testsrc2=size=426x240:rate=25")
         .publish(&rungd.rtmp_url("studio-r"), rungd.folder());
     let _ = rungd.wait_for_state("studio-r", DEADLINE, &["live"]);
-    let after = wait_for_more(&rungd, "studio-r", &slate, 4);
+    let after = rungd.wait_for_more("studio-r", &slate, 4);
     assert_eq!(before.availability_start, after.availability_start);
     assert!(second.is_running(), "{}", second.log());
     output::check(&rungd, &after);
@@ -51,7 +44,7 @@ fn an_encoder_that_comes_back_while_its_old_connection_hangs_takes_over() {
     let before = rungd.wait_for_segments("studio-t", 2);
     hanging.signal(nix::sys::signal::Signal::SIGSTOP);
     let mut second = Ffmpeg::new().publish(&rungd.rtmp_url("studio-t"), rungd.folder());
-    let after = wait_for_more(&rungd, "studio-t", &before, 6);
+    let after = rungd.wait_for_more("studio-t", &before, 6);
     hanging.signal(nix::sys::signal::Signal::SIGCONT);
     assert_eq!(before.availability_start, after.availability_start);
     assert!(second.is_running(), "{}", second.log());
@@ -96,7 +89,7 @@ fn a_slate_that_cannot_be_decoded_is_a_warning_and_the_built_in_card() {
     assert!(problem.contains("the built-in card takes its place"), "{problem}");
     assert_eq!(rungd.metric("rungd_feed_source_warnings_total", &["rule=\"worker\""]), Some(1.0));
     publisher.terminate(DEADLINE);
-    let after = wait_for_more(&rungd, "studio-p", &before, 5);
+    let after = rungd.wait_for_more("studio-p", &before, 5);
     let tracks = output::check(&rungd, &after);
     let video = &tracks["180p"];
     let file = test_support::media_check::save(video, rungd.folder(), "slate");

@@ -2,8 +2,7 @@
 
 use std::process::Command;
 
-use sha2::{Digest, Sha256};
-use test_support::rungd::binary;
+use test_support::rungd::{binary, key_hash};
 
 /// The key that the script publishes with.
 const KEY: &str = "demo-key-not-secret";
@@ -11,14 +10,13 @@ const KEY: &str = "demo-key-not-secret";
 #[test]
 fn the_demo_plays_another_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let hash = Sha256::new().chain_update(b"rungd stream key v1\0").chain_update(KEY).finalize();
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = key_hash(KEY);
     let config = folder.path().join("other.toml");
     let text = format!(
         "state_dir = \"state\"\n[ingest]\nrtmp = [\"127.0.0.1:0\"]\nrtmps = []\napplication = \"studio\"\n\
          [http]\nlisten = [\"127.0.0.1:0\"]\n[ladder.small]\npreset = \"ultrafast\"\n\
          rungs = [{{ name = \"90p\", size = \"160x90\", bit_rate = \"60k\" }}]\n\
-         [feed.demo]\nkeys = [\"sha256:{hash}\"]\nladder = \"small\"\nlatency = \"low\"\nsegment = \"2s\"\n"
+         [feed.demo]\nkeys = [\"{hash}\"]\nladder = \"small\"\nlatency = \"low\"\nsegment = \"2s\"\n"
     );
     std::fs::write(&config, text).unwrap();
     std::fs::create_dir(folder.path().join("state")).unwrap();

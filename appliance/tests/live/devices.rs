@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use test_support::timed::Programme;
 use test_support::{
     FeedSetup, Ffmpeg, Rungd, Setup, Simulation, Stopwatch, boxes, http, media_check, wait_until,
 };
 
-use crate::continuity::wait_for_more;
 use crate::{ladder_output, low_latency, output};
 
 fn setup(simulation: &Simulation) -> Setup {
@@ -70,12 +68,6 @@ fn a_ladder_on_amd_through_vaapi() {
     assert_stays_on_the_device(&ladder_on("vaapi", "[[device]]\nmodel = \"amd\"\n"));
 }
 
-fn kill_worker(rungd: &Rungd, feed: &str) -> i64 {
-    let pid = rungd.feed(feed)["worker"]["pid"].as_i64().expect("a worker on air");
-    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
-    pid
-}
-
 /// As on the CPU: an HEVC source, a worker that is killed, an encoder whose machine loses power. A new worker whose
 /// parameter sets were not the old one's, bit for bit, would have ended the programme.
 fn a_programme_goes_on(engine: &'static str, devices: &str) {
@@ -89,12 +81,12 @@ fn a_programme_goes_on(engine: &'static str, devices: &str) {
     let before = rungd.wait_for_segments("goes-on", 2);
     assert_eq!(rungd.feed("goes-on")["source"]["video_codec"], "HEVC");
     assert!(simulation.counter("FramesDecoded") > 10, "{:#}", simulation.report());
-    let killed = kill_worker(&rungd, "goes-on");
-    let on = wait_for_more(&rungd, "goes-on", &before, 2);
-    assert_ne!(rungd.feed("goes-on")["worker"]["pid"].as_i64(), Some(killed));
+    let killed = rungd.kill_worker("goes-on", Signal::SIGKILL);
+    let on = rungd.wait_for_more("goes-on", &before, 2);
+    assert_ne!(rungd.worker("goes-on"), Some(killed));
     publisher.signal(Signal::SIGKILL);
     let _ = rungd.wait_for_state("goes-on", Duration::from_secs(20), &["slate"]);
-    let slate = wait_for_more(&rungd, "goes-on", &on, 3);
+    let slate = rungd.wait_for_more("goes-on", &on, 3);
     assert_eq!(before.availability_start, slate.availability_start, "the same programme");
     output::check(&rungd, &slate);
     rungd.stop();
@@ -124,7 +116,7 @@ fn low_latency_on(engine: &'static str, devices: &str) {
     let (parts, init) = low_latency::follow(&rungd, "prompt", "180p", |parts| {
         let last = parts.last_key_value().map_or((0, 0), |(key, _)| *key);
         if last.0 == 3 && killed.is_none() {
-            killed = Some(kill_worker(&rungd, "prompt"));
+            killed = Some(rungd.kill_worker("prompt", Signal::SIGKILL));
         }
         last.0 < 6
     });

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use test_support::asked::long_form;
+use nix::sys::signal::Signal;
+use test_support::asked::{long_form, screenshots};
 use test_support::browser::Conversation;
 use test_support::{FeedSetup, Ffmpeg, Process, Relay, Rungd, Setup, Stopwatch, http, rungd, wait_until};
 
@@ -90,8 +89,7 @@ fn viewers_play_through_encoders_being_cut_off() {
     let mut publisher = publish(&rungd, &relay, FEED);
     let _ = rungd.wait_for_segments(FEED, 4);
     let (mpd, hls) = (rungd.mpd_url(FEED), rungd.hls_url(FEED));
-    let shots = std::env::var("RUNGD_SCREENSHOTS").unwrap_or_else(|_| rungd.folder().display().to_string());
-    let prefix = format!("{shots}/cut");
+    let prefix = screenshots(rungd.folder(), "cut");
     let arguments = ["--dash", &mpd, "--hls", &hls, "--screenshots", &prefix];
     let mut viewers = Conversation::start("follow.mjs", &arguments);
     assert_eq!(viewers.hear(DEADLINE), "ready");
@@ -122,8 +120,7 @@ fn viewers_in_low_latency_play_through_cuts_and_deaths() {
     let third = rungd.url(&format!("/live/{name}/180p/3.m4s"));
     wait_until(DEADLINE, "a third segment", || (http::get(&third).status == 200).then_some(()));
     let (mpd, hls) = (rungd.mpd_url(name), rungd.hls_url(name));
-    let shots = std::env::var("RUNGD_SCREENSHOTS").unwrap_or_else(|_| rungd.folder().display().to_string());
-    let prefix = format!("{shots}/cut-low");
+    let prefix = screenshots(rungd.folder(), "cut-low");
     // Shaka Player begins nearer than it is told to be, and goes 4 % slower until it is there.
     let arguments = ["--dash", &mpd, "--hls", &hls, "--settle", "30", "--screenshots", &prefix];
     let mut viewers = Conversation::start("follow.mjs", &arguments);
@@ -132,8 +129,7 @@ fn viewers_in_low_latency_play_through_cuts_and_deaths() {
         cut(&rungd, &relay, name, &mut publisher, one, &mut viewers);
     }
     for death in 1..=2 {
-        let pid = rungd.feed(name)["worker"]["pid"].as_i64().expect("a worker on air");
-        kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+        rungd.kill_worker(name, Signal::SIGKILL);
         viewers.tell(&format!("moving death-{death}"));
         println!("{}", viewers.hear(DEADLINE));
     }

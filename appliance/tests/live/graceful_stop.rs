@@ -13,7 +13,7 @@ fn a_stop_while_on_air_loses_nothing_that_was_listed() {
     let mut rungd = Setup::one_feed("studio-s").start();
     let mut publisher = Ffmpeg::new().publish(&rungd.rtmps_url("studio-s"), rungd.folder());
     let live = rungd.wait_for_segments("studio-s", 4);
-    let worker = rungd.feed("studio-s")["worker"]["pid"].as_u64().expect("a worker on air");
+    let worker = rungd.worker("studio-s").expect("a worker on air");
     let since = Stopwatch::start();
     let status = rungd.stop();
     assert!(status.success(), "{status}");

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use test_support::timed::Programme;
 use test_support::{FeedSetup, Rungd, Setup, Stopwatch, boxes, http, media_check, wait_until};
 
@@ -168,16 +167,14 @@ fn parts_that_were_listed_never_change_though_workers_die() {
     let programme = Programme::make(rungd.folder(), Duration::from_secs(60));
     let key = test_support::rungd::stream_key("struck");
     let _published = programme.publish(rungd.rtmp, "live", &key, Stopwatch::start());
-    let worker = || rungd.feed("struck")["worker"]["pid"].as_i64();
     let mut struck = Vec::new();
     let (parts, init) = follow(&rungd, "struck", "360p", |parts| {
         let last = parts.last_key_value().map_or((0, 0), |(key, _)| *key);
         // In the middle of segments 3 and 6.
         if let (3 | 6, 1) = last
             && !struck.contains(&last)
-            && let Some(pid) = worker()
         {
-            kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+            rungd.kill_worker("struck", Signal::SIGKILL);
             struck.push(last);
         }
         last.0 < 10

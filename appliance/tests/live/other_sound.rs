@@ -1,7 +1,6 @@
 //! An encoder comes back with sound of another format than the programme's: it is heard, and where it was.
 
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -53,13 +52,10 @@ fn wait_for_conversion(rungd: &Rungd, converted: bool) {
 
 /// The process that converts sound.
 fn sound_worker(rungd: &Rungd) -> Option<Pid> {
-    let children = format!("/proc/{0}/task/{0}/children", rungd.pid());
-    // Spawning threads are others than the first: each names its own children.
-    let of_thread = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    // Each thread names its own children.
     let threads = std::fs::read_dir(format!("/proc/{}/task", rungd.pid())).ok()?;
     let all: String = threads
-        .filter_map(|thread| Some(of_thread(&thread.ok()?.path().join("children"))))
-        .chain([of_thread(Path::new(&children))])
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok())
         .collect();
     all.split_whitespace().find_map(|pid| {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use test_support::{FeedSetup, Ffmpeg, Manifest, Setup, wait_until};
 
 use crate::output;
@@ -15,8 +14,7 @@ fn one_feeds_worker_dies_and_the_other_feed_goes_on() {
     let mut other = Ffmpeg::new().publish(&rungd.rtmp_url("other"), rungd.folder());
     let struck = rungd.wait_for_segments("victim", 2);
     let before = rungd.wait_for_segments("other", 2);
-    let pid = rungd.feed("victim")["worker"]["pid"].as_i64().expect("a worker on air");
-    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+    let killed = rungd.kill_worker("victim", Signal::SIGKILL);
 
     let after = rungd.wait_for_segments("other", before.fewest_segments() + 4);
     assert_eq!(before.availability_start, after.availability_start);
@@ -25,10 +23,9 @@ fn one_feeds_worker_dies_and_the_other_feed_goes_on() {
 
     // The victim's encoder notices nothing, and its programme goes on with a new worker.
     let again = wait_until(Duration::from_secs(40), "the victim's programme to go on", || {
-        let feed = rungd.feed("victim");
-        let new_worker = feed["worker"]["pid"].as_i64().is_some_and(|new| new != pid);
+        let new_worker = rungd.worker("victim").is_some_and(|new| new != killed);
         let manifest = Manifest::fetch(&rungd.mpd_url("victim"))?;
-        let on = feed["state"] == "live" && new_worker;
+        let on = rungd.feed("victim")["state"] == "live" && new_worker;
         (on && manifest.fewest_segments() >= struck.fewest_segments() + 3).then_some(manifest)
     });
     assert!(victim.is_running(), "{}", victim.log());

@@ -1,11 +1,22 @@
 //! What whoever runs the tests asks of them, in the environment.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 /// `full` asks for the long forms of the tests that have two: `make test-faults`.
 const FORM: &str = "RUNGD_FAULTS";
 /// Set, a test that cannot be run on this machine is a failure.
 const NO_SKIPS: &str = "RUNGD_NO_SKIPS";
+
+/// A folder for pictures of what is shown, where a person can look at them.
+const SCREENSHOTS: &str = "RUNGD_SCREENSHOTS";
+
+/// Where screenshots go, whose names begin with `name`: to `folder`, unless another one is asked for.
+#[must_use]
+pub fn screenshots(folder: &Path, name: &str) -> String {
+    let folder = std::env::var_os(SCREENSHOTS).map_or(folder.to_owned(), PathBuf::from);
+    folder.join(name).display().to_string()
+}
 
 /// Whether the long form of a test is asked for.
 #[must_use]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -22,6 +23,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest time from a publisher's start to listed segments. Far over the figure that the product must reach, which a
 /// test of its own measures: a busy machine is no fault.
 const LIVE_DEADLINE: Duration = Duration::from_secs(40);
+/// From a worker's death to another one.
+const WORKER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How a daemon is to be set up.
 #[derive(Debug, Clone, Default)]
@@ -73,18 +76,11 @@ impl FeedSetup {
         let default_rungs =
             || Self::new("").rung("180p", "320x180", "200k").rung("90p", "160x90", "60k").rungs;
         let rungs = if self.rungs.is_empty() { default_rungs() } else { self.rungs.clone() };
-        let hash = Sha256::new()
-            .chain_update(b"rungd stream key v1\0")
-            .chain_update(stream_key(&self.name))
-            .finalize();
-        let hex = hash.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hash = key_hash(&stream_key(&self.name));
         let (name, rungs, lines) = (&self.name, rungs.join(",\n  "), self.lines.join("\n"));
         format!(
             "\n[ladder.for-{name}]\npreset = \"veryfast\"\nrungs = [\n  {rungs}\n]\n\n[feed.{name}]\nkeys = \
-             [\"sha256:{hex}\"]\nladder = \"for-{name}\"\n{lines}\n"
+             [\"{hash}\"]\nladder = \"for-{name}\"\n{lines}\n"
         )
     }
 }
@@ -93,6 +89,16 @@ impl FeedSetup {
 #[must_use]
 pub fn stream_key(feed: &str) -> String {
     format!("secret-of-{feed}-0123456789")
+}
+
+/// The hash of a stream key as the configuration has it, by other code than the daemon's.
+#[must_use]
+pub fn key_hash(key: &str) -> String {
+    let hash = Sha256::new().chain_update(b"rungd stream key v1\0").chain_update(key).finalize();
+    hash.iter().fold("sha256:".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl Setup {
@@ -297,6 +303,18 @@ impl Rungd {
         })
     }
 
+    /// The manifest of a feed, once every representation lists `more` segments than in `before`.
+    ///
+    /// # Panics
+    /// Where that is not within a deadline.
+    #[must_use]
+    pub fn wait_for_more(&self, feed: &str, before: &Manifest, more: usize) -> Manifest {
+        let wanted = before.fewest_segments() + more;
+        wait_until(LIVE_DEADLINE, "the programme to go on", || {
+            Manifest::fetch(&self.mpd_url(feed)).filter(|now| now.fewest_segments() >= wanted)
+        })
+    }
+
     /// What `/api/v1/feeds` says of a feed.
     ///
     /// # Panics
@@ -321,6 +339,25 @@ impl Rungd {
             let feed = self.feed(name);
             states.iter().any(|state| feed["state"] == *state).then_some(feed)
         })
+    }
+
+    /// The worker of a feed, where it has one.
+    ///
+    /// # Panics
+    /// Where the daemon does not know the feed.
+    #[must_use]
+    pub fn worker(&self, feed: &str) -> Option<Pid> {
+        self.feed(feed)["worker"]["pid"].as_i64().map(|pid| Pid::from_raw(i32::try_from(pid).unwrap()))
+    }
+
+    /// Sends a signal to the worker of a feed, once it has one; which that was.
+    ///
+    /// # Panics
+    /// Where it has none within a deadline, or that one has ended.
+    pub fn kill_worker(&self, feed: &str, signal: Signal) -> Pid {
+        let pid = wait_until(WORKER_DEADLINE, "a worker", || self.worker(feed));
+        kill(pid, signal).unwrap();
+        pid
     }
 
     /// The value of a metric; `labels` are parts that its line must have. The sum, where several lines match.
