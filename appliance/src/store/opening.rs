@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::archive::backend::ArchiveBackend;
-use super::archive::local::LocalDisk;
+use super::archive::local::{LocalDisk, make_folder};
 use super::archive::{self, Archive, ArchiveError, Job, Key, Retention};
 use super::catalogue::{Catalogue, CatalogueError, Listed};
 use super::listing::Listing;
@@ -57,7 +57,7 @@ impl Place {
             let path = path.to_owned();
             move |source| StoreError::Folder { path, source }
         };
-        fs::create_dir_all(&self.state_dir).map_err(folder(&self.state_dir))?;
+        make_folder(&self.state_dir).map_err(folder(&self.state_dir))?;
         let (root, path) = (self.state_dir.join(ARCHIVE), self.state_dir.join(CATALOGUE));
         let attempt = || {
             let lock = lock(&path)?;

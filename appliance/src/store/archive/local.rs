@@ -28,7 +28,7 @@ impl LocalDisk {
     ///
     /// Where it cannot be made.
     pub fn open(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(root)?;
+        make_folder(root)?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -40,18 +40,33 @@ impl LocalDisk {
         let track = self.presentation(&name.feed, &name.presentation).join(name.track.as_str());
         track.join(name.part.file_name())
     }
+}
 
-    /// Makes the folder of a file, and makes each new folder's own entry durable.
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        if folder.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir_all(folder)?;
-        for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)) {
-            sync_folder(parent)?;
-        }
-        Ok(())
+/// Makes a folder and those above it that are missing, and makes the entry of each durable: what is synced within a folder
+/// that a power cut takes away is lost.
+pub(in crate::store) fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
     }
+    let above = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let made = match (fs::create_dir(folder), above) {
+        (Err(error), Some(above)) if error.kind() == ErrorKind::NotFound => {
+            make_folder(above)?;
+            fs::create_dir(folder)
+        }
+        (made, _) => made,
+    };
+    match made {
+        // Another thread was quicker.
+        Err(_) if folder.is_dir() => {}
+        made => made?,
+    }
+    let synced = sync_folder(above.unwrap_or(Path::new(".")));
+    if synced.is_err() {
+        // The next try must not take it for durable because it is there.
+        let _ = fs::remove_dir(folder);
+    }
+    synced
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -88,7 +103,7 @@ impl ArchiveBackend for LocalDisk {
     fn put(&self, name: &ObjectName, parts: &[Bytes]) -> io::Result<()> {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root);
-        self.make_folder(folder)?;
+        make_folder(folder)?;
         let temporary = path.with_added_extension(TEMPORARY);
         let written = write_synced(&temporary, parts).and_then(|()| fs::rename(&temporary, &path));
         if let Err(error) = written {
