@@ -9,70 +9,34 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-say() { echo "vm: $*"; }
-die() { echo "vm: $*" >&2; exit 1; }
+# shellcheck source=hwtests/vm/machine.sh
+. hwtests/vm/machine.sh
 
-work=target/vm
+work=target/vm/render-node
 built=${CARGO_TARGET_DIR:-target}/debug/examples
 drivers=target/sims/vaapi
 limit_s=300
 
-packages="qemu-system-x86 busybox-static cpio kmod vainfo ffmpeg"
-missing=""
-for package in $packages; do
-  [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-  [ "$(id -u)" = 0 ] || die "needs root once, to install:$missing"
-  say "installing with apt:$missing"
-  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing </dev/null >/dev/null
-fi
-
+need qemu-system-x86 busybox-static cpio kmod vainfo ffmpeg
 "${CARGO:-cargo}" build --quiet ${CARGO_FLAGS:---locked} -p vaapi --examples
 bash hwtests/scripts/sims.sh
 
-# The kernel with modules for graphics: the one for clouds has none.
+fetch_kernel
 mkdir -p "$work"
-if [ ! -e "$work/kernel/vmlinuz" ]; then
-  image=$(apt-cache depends linux-image-amd64 | awk '/Depends:/ { print $2; exit }')
-  say "fetching $image"
-  rm -rf "$work/kernel" "$work/package"
-  mkdir -p "$work/kernel" "$work/package"
-  (cd "$work/package" && apt-get download -q "$image" 2>/dev/null >/dev/null) || die "apt could not fetch $image"
-  dpkg-deb -x "$work"/package/*.deb "$work/kernel"
-  rm -rf "$work/package"
-  ln -s "$(basename "$(echo "$work"/kernel/boot/vmlinuz-*)")" "$work/kernel/boot/vmlinuz"
-  ln -s boot/vmlinuz "$work/kernel/vmlinuz"
-fi
-
-root=$work/root
-rm -rf "$root"
-mkdir -p "$root"/{bin,dev,proc,sys,tmp,modules,drivers,lib,lib64,usr/lib}
-cp "$(command -v busybox)" "$root/bin/busybox"
-
-# vgem and what it depends on, in the order they are to be loaded.
-order=""
-while read -r module; do
-  order="$order $(basename "$module")"
-  cp "$module" "$root/modules/"
-done < <(
-  release=$(basename "$(echo "$work"/kernel/lib/modules/*)")
-  depmod -b "$work/kernel" "$release" 2>/dev/null
-  modprobe -d "$PWD/$work/kernel" -S "$release" --show-depends vgem | awk '$1 == "insmod" { print $2 }'
-)
-[ -n "$order" ] || die "the kernel has no vgem"
+begin_root "$work/root"
+add_modules vgem
 
 # Programs and drivers with all the libraries that they load.
 cp "$built/decode" "$built/encode" /usr/bin/vainfo "$root/bin/"
+mkdir -p "$root/drivers"
 cp "$drivers/sim_drv_video.so" "$root/drivers/vgem_drv_video.so"
-for file in "$root/bin/decode" "$root/bin/vainfo" "$root/drivers/vgem_drv_video.so" \
-  "$(ldconfig -p | awk '/libva.so.2 / { print $NF; exit }')" "$(ldconfig -p | awk '/libva-drm.so.2 / { print $NF; exit }')"; do
-  ldd "$file" | awk '/=> \// { print $3 } /^\t\// { print $1 }'
-  case $file in /*/libva*) echo "$file" ;; esac
-done | sort -u | while read -r library; do
+libva=$(ldconfig -p | awk '/libva.so.2 / { print $NF; exit }')
+libva_drm=$(ldconfig -p | awk '/libva-drm.so.2 / { print $NF; exit }')
+for library in "$libva" "$libva_drm"; do
   mkdir -p "$root$(dirname "$library")"
   cp -L "$library" "$root$library"
 done
+add_libraries "$root/bin/decode" "$root/bin/vainfo" "$root/drivers/vgem_drv_video.so" "$libva" "$libva_drm"
 
 # Natural pictures, coded in a way that is hard to decode, and as samples.
 clip=appliance/tests/media/bbb-720p25-5s.mp4
@@ -82,30 +46,24 @@ ffmpeg -v error -nostdin -y -i "$work/in.h264" -fps_mode passthrough -f rawvideo
 cp "$work/in.h264" "$work/in.yuv" "$root/tmp/"
 printf '[[device]]\nmodel = "intel"\n' > "$root/tmp/plan.toml"
 
-cat > "$root/init" <<INIT
-#!/bin/busybox sh
-/bin/busybox mount -t proc proc /proc
-/bin/busybox mount -t sysfs sys /sys
-/bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox mkdir -p /dev/shm
-/bin/busybox mount -t tmpfs shm /dev/shm
-for module in $order; do /bin/busybox insmod /modules/\$module; done
+{
+  begin_init
+  cat <<'INIT'
 export LIBVA_DRIVERS_PATH=/drivers LIBVA_MESSAGING_LEVEL=1 RUNGD_SIM_PLAN=/tmp/plan.toml HOME=/tmp
-echo "vm-node \$(/bin/busybox stat -c '%n %t:%T' /dev/dri/renderD128)"
-echo "vm-vainfo \$(/bin/vainfo --display drm --device /dev/dri/renderD128 2>/dev/null | /bin/busybox grep -c VAEntrypoint)"
-echo "vm-decode \$(/bin/decode /dev/dri/renderD128 h264 /tmp/in.h264 /tmp/out.yuv 2>/tmp/err; /bin/busybox tail -n 3 /tmp/err | /bin/busybox tr '\n' ' ')"
-echo "vm-samples \$(/bin/busybox md5sum < /tmp/out.yuv)"
-echo "vm-encode \$(/bin/encode /dev/dri/renderD128 h264 426x240 25 500 /tmp/in.yuv /tmp/out.h264 idr=12 2>/tmp/err; /bin/busybox tail -n 3 /tmp/err | /bin/busybox tr '\n' ' ')"
-echo "vm-stream \$(/bin/busybox md5sum < /tmp/out.h264)"
+echo "vm-node $(/bin/busybox stat -c '%n %t:%T' /dev/dri/renderD128)"
+echo "vm-vainfo $(/bin/vainfo --display drm --device /dev/dri/renderD128 2>/dev/null | /bin/busybox grep -c VAEntrypoint)"
+echo "vm-decode $(/bin/decode /dev/dri/renderD128 h264 /tmp/in.h264 /tmp/out.yuv 2>/tmp/err; /bin/busybox tail -n 3 /tmp/err | /bin/busybox tr '\n' ' ')"
+echo "vm-samples $(/bin/busybox md5sum < /tmp/out.yuv)"
+echo "vm-encode $(/bin/encode /dev/dri/renderD128 h264 426x240 25 500 /tmp/in.yuv /tmp/out.h264 idr=12 2>/tmp/err; /bin/busybox tail -n 3 /tmp/err | /bin/busybox tr '\n' ' ')"
+echo "vm-stream $(/bin/busybox md5sum < /tmp/out.h264)"
 /bin/busybox poweroff -f
 INIT
-chmod +x "$root/init"
-(cd "$root" && find . | cpio -o -H newc --quiet) > "$work/initrd"
+} > "$root/init"
+pack "$work/initrd"
 
-say "booting $(basename "$(echo "$work"/kernel/lib/modules/*)") under TCG"
+say "booting $release under TCG"
 started=$SECONDS
-timeout "$limit_s" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults \
-  -serial stdio -kernel "$work/kernel/vmlinuz" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1" \
+timeout "$limit_s" "${machine[@]}" -m 1536 -serial stdio -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1" \
   </dev/null > "$work/console" 2>&1 || die "the machine did not end by itself within $limit_s s: $work/console"
 say "ended after $((SECONDS - started)) s"
 
