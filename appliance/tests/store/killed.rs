@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use appliance::store::Presentation;
+use appliance::store::{Presentation, Store};
 use bytes::Bytes;
 use media::{MediaTime, SegmentNumber};
 use packager::cmaf::Chunk;
 use test_support::Stopwatch;
 
-use crate::programme::{TRACKS, begin_with_memory, fetch, keep_all, metric, open, soon};
+use crate::programme::{SEGMENT, TRACKS, begin_with_memory, fetch, keep_all, metric, numbers, open, soon};
 
+pub(crate) const FEED: &str = "studio-a";
 const ID: &str = "20261121T031500.000Z";
 /// Where the child finds its store; without it the test that is the child does nothing.
-const STATE_DIR: &str = "RUNGD_TEST_KILLED_STATE_DIR";
+pub(crate) const STATE_DIR: &str = "RUNGD_TEST_KILLED_STATE_DIR";
 const KILLS: u64 = 24;
 /// For a seed of one's own.
 const SEED: &str = "RUNGD_TEST_SEED";
@@ -62,7 +63,7 @@ fn write(presentation: &Presentation, run: u64, number: u64) {
 fn the_child_that_is_killed() {
     let Some(state_dir) = std::env::var_os(STATE_DIR).map(PathBuf::from) else { return };
     let (store, registry) = open(&keep_all(), &state_dir);
-    let interrupted = store.interrupted("studio-a");
+    let interrupted = store.interrupted(FEED);
     let run: u64 = interrupted.as_ref().map_or(1, |interrupted| {
         let run = std::str::from_utf8(&interrupted.resume).unwrap().parse::<u64>();
         run.map_or(1, |run| run + 1)
@@ -70,10 +71,12 @@ fn the_child_that_is_killed() {
     let next = interrupted.as_ref().map_or(1, |interrupted| interrupted.next_segment.0);
     let presentation = match interrupted {
         Some(interrupted) => store.resume(interrupted).unwrap(),
-        None => begin_with_memory(&store, "studio-a", ID, WINDOW, MEMORY),
+        None => begin_with_memory(&store, FEED, ID, WINDOW, MEMORY),
     };
     presentation.note_resume(run.to_string().into_bytes());
     let mut out = std::io::stdout().lock();
+    // The test's own name stands on the line that has been begun.
+    writeln!(out).unwrap();
     let mut said = next - 1;
     for number in next.. {
         write(&presentation, run, number);
@@ -108,7 +111,7 @@ fn spawn(state_dir: &Path) -> Child {
 }
 
 /// What a child said: the run that wrote each number.
-fn listed(line: &str) -> Option<(u64, u64)> {
+pub(crate) fn listed(line: &str) -> Option<(u64, u64)> {
     let mut words = line.strip_prefix("listed ")?.split(' ');
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
@@ -144,46 +147,66 @@ async fn every_number_that_was_listed_is_served_after_kill_9() {
         let (store, _registry) = open(&keep_all(), folder.path());
         slowest = slowest.max(since.elapsed());
         let Some(last) = said.keys().next_back().copied() else { continue };
-        let interrupted = store.interrupted("studio-a").expect("it can be gone on with");
-        assert_eq!(interrupted.availability_start_unix_millis, 1_795_230_900_000);
-        assert_eq!(interrupted.id.as_str(), ID);
-        let next = interrupted.next_segment.0;
+        let when = format!("kill {kill}");
+        let next = goes_on(&store, last, &when);
         // It may have been killed between listing and saying so, and so may the one before; two are under way at once.
-        assert!(next > last, "kill {kill}: next is {next}, and {last} was listed");
         let begun_behind = last.max(next_before.saturating_sub(1));
-        assert!(next <= begun_behind + 3, "kill {kill}: next is {next}, {begun_behind} was there before");
-        assert_eq!(interrupted.last_end, MediaTime::from_millis(i64::try_from(2000 * (next - 1)).unwrap()));
-        let view = store.live("studio-a").unwrap();
-        assert!(view.is_live() && next > before);
-        assert_eq!(view.listed().unwrap().1, SegmentNumber(next - 1), "one list, without a hole");
-        assert_eq!(view.window("").tracks[1].segments.last().unwrap().number, SegmentNumber(next - 1));
+        assert!(next <= begun_behind + 3, "{when}: next is {next}, {begun_behind} was there before");
+        assert!(next > before);
         // All of the last run's, and some of those before.
         let since_before = said.range(before..).map(|(number, run)| (*number, *run));
         let older = said.iter().step_by(17).map(|(number, run)| (*number, *run));
-        for (number, run) in since_before.chain(older) {
-            for track in 0..TRACKS.len() {
-                let found = fetch(&store, "studio-a", ID, track, Some(number)).await;
-                assert!(
-                    found.is_some_and(|found| found == bytes(run, track, number)),
-                    "kill {kill}: segment {number} of track {track} was listed by run {run}"
-                );
-            }
-        }
+        serves(&store, since_before.chain(older), &when).await;
         (before, next_before) = (last, next);
-        drop(view);
         store.shutdown(Duration::from_secs(5)).await;
     }
     println!("{KILLS} kills, {} numbers listed, slowest opening {slowest:?}", said.len());
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 
-    // Nobody goes on with it: it is a recording of all that was ever listed.
-    let (store, _registry) = open(&keep_all(), folder.path());
-    let interrupted = store.interrupted("studio-a").unwrap();
-    assert!(store.close_interrupted("studio-a", interrupted.last_end_unix_millis()));
-    let view = store.live("studio-a").unwrap();
+    becomes_a_recording(folder.path()).await;
+}
+
+/// What was interrupted is served as it was and can be gone on with behind `last`, which was listed. Gives the number that
+/// comes next.
+pub(crate) fn goes_on(store: &Store, last: u64, when: &str) -> u64 {
+    let interrupted = store.interrupted(FEED).expect("it can be gone on with");
+    assert_eq!(interrupted.availability_start_unix_millis, 1_795_230_900_000);
+    assert_eq!(interrupted.id.as_str(), ID);
+    let next = interrupted.next_segment.0;
+    assert!(next > last, "{when}: next is {next}, and {last} was listed");
+    assert_eq!(interrupted.last_end, MediaTime::from_millis(i64::try_from(2000 * (next - 1)).unwrap()));
+    let view = store.live(FEED).unwrap();
+    assert!(view.is_live());
+    assert_eq!(view.listed().unwrap().1, SegmentNumber(next - 1), "one list, without a hole");
+    assert_eq!(view.window("").tracks[1].segments.last().unwrap().number, SegmentNumber(next - 1));
+    next
+}
+
+/// These numbers are served on every track, as these runs wrote them.
+pub(crate) async fn serves(store: &Store, said: impl Iterator<Item = (u64, u64)>, when: &str) {
+    for (number, run) in said {
+        for track in 0..TRACKS.len() {
+            let found = fetch(store, FEED, ID, track, Some(number)).await;
+            assert!(
+                found.is_some_and(|found| found == bytes(run, track, number)),
+                "{when}: segment {number} of track {track} was listed by run {run}"
+            );
+        }
+    }
+}
+
+/// Nobody goes on with it: it is a recording of all that was ever listed.
+pub(crate) async fn becomes_a_recording(state_dir: &Path) {
+    let (store, _registry) = open(&keep_all(), state_dir);
+    let interrupted = store.interrupted(FEED).unwrap();
+    assert!(store.close_interrupted(FEED, interrupted.last_end_unix_millis()));
+    let view = store.live(FEED).unwrap();
     soon("it to be settled", || view.is_settled());
     let window = store.live_window(&view, "").await.unwrap();
     assert!(!window.live);
-    let numbers: Vec<u64> = window.tracks[0].segments.iter().map(|segment| segment.number.0).collect();
-    assert_eq!(numbers, (1..interrupted.next_segment.0).collect::<Vec<_>>());
+    let all: Vec<u64> = (1..interrupted.next_segment.0).collect();
+    let in_window = usize::try_from(WINDOW.as_secs() / SEGMENT.as_secs()).unwrap();
+    let listed: Vec<u64> = window.tracks[0].segments.iter().map(|segment| segment.number.0).collect();
+    assert!(all.ends_with(&listed) && listed.len() >= all.len().min(in_window), "{listed:?}");
+    assert_eq!(numbers(&store, FEED, ID).await, all);
 }

@@ -7,6 +7,7 @@ mod full_disk;
 mod killed;
 mod listing;
 mod live;
+mod power_cut;
 mod programme;
 mod resumed;
 mod retention;
