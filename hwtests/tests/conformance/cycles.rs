@@ -11,8 +11,9 @@ use crate::devices::on_each;
 /// Cycles that are looked at, and cycles before them: whatever a process keeps, it has then.
 const CYCLES: usize = 200;
 const WARM: usize = 40;
-/// What the process may hold more after the cycles than before, in KiB.
-const MOST_KIB: u64 = 3072;
+/// What the process may hold more after the cycles than before, in KiB: less than the 8437 of a picture (320x180) for each of
+/// the hundred that are used. The libraries inside the simulated drivers come to 3500 by themselves.
+const MOST_KIB: u64 = 6144;
 
 /// What this process holds.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +56,8 @@ fn encoders(engine: &dyn Engine, fixtures: &Fixtures) -> Result<(), Failure> {
     for codec in engine.encodes() {
         cycle(&format!("encoders of {codec:?}"), |number| {
             let mut encoder = engine.encoder(Job { codec, width: 320, height: 180, bit_rate: 400_000 })?;
-            // Every tenth is used: what a session holds, it mostly holds from its first picture on.
-            if number.is_multiple_of(10) {
+            // Every other one is used: what a session holds, it mostly holds from its first picture on.
+            if !number.is_multiple_of(2) {
                 encode_all(&mut *encoder, std::slice::from_ref(picture), |_| true)?;
             }
             Ok(())
@@ -70,11 +71,11 @@ fn decoders(engine: &dyn Engine, fixtures: &Fixtures) -> Result<(), Failure> {
         let stream = fixtures.stream(codec, depth, 320, 180, 3);
         cycle(&format!("decoders of {codec:?} with {depth} bits"), |number| {
             let mut decoder = engine.decoder(codec, &stream.configuration)?;
-            // Some give all, some are left with pictures inside, most are only opened.
-            match number % 10 {
-                0 => decode_all(&mut *decoder, &stream.units).map(drop),
-                5 => decoder.send(&stream.units[0]),
-                _ => Ok(()),
+            // Half give all, some are left with pictures inside, some are only opened.
+            match number % 4 {
+                0 => Ok(()),
+                2 => decoder.send(&stream.units[0]),
+                _ => decode_all(&mut *decoder, &stream.units).map(drop),
             }
         })?;
     }
