@@ -23,7 +23,25 @@ need() {
   [ -n "$missing" ] || return 0
   [ "$(id -u)" = 0 ] || die "needs root once, to install:$missing"
   say "installing with apt:$missing"
-  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing </dev/null >/dev/null
+  # An index from the image's making may name versions that are gone.
+  update_index
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing </dev/null >/dev/null \
+    || die "apt could not install:$missing"
+}
+
+update_index() {
+  [ "$(id -u)" = 0 ] || die "needs root once, to bring apt's index up to date"
+  apt-get update -q </dev/null >/dev/null || die "apt could not bring its index up to date"
+}
+
+# The package of the kernel; nothing where apt's index is missing.
+kernel_package() { { apt-cache depends linux-image-amd64 2>/dev/null || true; } | awk '/Depends:/ { print $2; exit }'; }
+
+# Its file, into a folder.
+download_kernel() {
+  [ -n "$1" ] || return
+  say "fetching $1"
+  (cd "$2" && apt-get download -q "$1" >/dev/null 2>&1)
 }
 
 # The kernel with all modules: the one for clouds has few.
@@ -31,11 +49,15 @@ fetch_kernel() {
   mkdir -p "$vm"
   if [ ! -e "$vm/kernel/vmlinuz" ]; then
     local image
-    image=$(apt-cache depends linux-image-amd64 | awk '/Depends:/ { print $2; exit }')
-    say "fetching $image"
     rm -rf "$vm/kernel" "$vm/package"
     mkdir -p "$vm/kernel" "$vm/package"
-    (cd "$vm/package" && apt-get download -q "$image" 2>/dev/null >/dev/null) || die "apt could not fetch $image"
+    image=$(kernel_package)
+    if ! download_kernel "$image" "$vm/package"; then
+      update_index
+      image=$(kernel_package)
+      [ -n "$image" ] || die "apt knows no linux-image-amd64"
+      download_kernel "$image" "$vm/package" || die "apt could not fetch $image"
+    fi
     dpkg-deb -x "$vm"/package/*.deb "$vm/kernel"
     rm -rf "$vm/package"
     ln -s "$(basename "$(echo "$vm"/kernel/boot/vmlinuz-*)")" "$vm/kernel/boot/vmlinuz"
