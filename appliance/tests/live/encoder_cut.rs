@@ -105,7 +105,7 @@ fn viewers_play_through_encoders_being_cut_off() {
 
 /// In low latency a player holds little more than a second: what a cut or a death costs has to fit into that.
 #[test]
-#[ignore = "two minutes: make test-faults"]
+#[ignore = "a minute and a half: make test-faults"]
 fn viewers_in_low_latency_play_through_cuts_and_deaths() {
     let name = "studio-cut-low";
     let feed = FeedSetup::new(name)
