@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{self, JoinHandle};
 use tracing::{error, info, warn};
 
 use crate::config::runtime::RuntimeFileError;
@@ -31,6 +31,8 @@ use crate::{clock, config, telemetry};
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries to write the state files.
 const STATE_FILES_AGAIN: Duration = Duration::from_secs(2);
+/// How long a start, or a stop, waits for the state files; a sound disk takes milliseconds, one that hangs for ever.
+const STATE_FILES_WITHIN: Duration = Duration::from_secs(1);
 /// How long a stop may take before it is said to hang.
 const STOP_WARNING: Duration = Duration::from_secs(15);
 
@@ -144,13 +146,53 @@ impl StateFiles {
         self.runtime.write(&self.state_dir)
     }
 
-    async fn write_later(self) {
+    /// Writes them; what still tries to, where they are not written soon. On a disk that is full, read-only or hangs live
+    /// comes back all the same; only "rungd status" and "end" wait for it.
+    async fn write_soon(self) -> Option<JoinHandle<()>> {
+        let (said, written) = oneshot::channel();
+        let writing = tokio::spawn(Arc::new(self).write_at_last(said));
+        match tokio::time::timeout(STATE_FILES_WITHIN, written).await {
+            Ok(Ok(Ok(()))) => return None,
+            Ok(Ok(Err(fault))) => {
+                warn!(error = %chain(&fault), "the state files cannot be written; they are tried again");
+            }
+            Ok(Err(_)) | Err(_) => {
+                warn!(after = ?STATE_FILES_WITHIN, "the state files cannot be written yet: the disk does not answer");
+            }
+        }
+        Some(writing)
+    }
+
+    /// Says how the first try went.
+    async fn write_at_last(self: Arc<Self>, said: oneshot::Sender<Result<(), RuntimeFileError>>) {
+        let mut said = Some(said);
         loop {
-            tokio::time::sleep(STATE_FILES_AGAIN).await;
-            if self.write().is_ok() {
-                info!("the state files are written");
+            let files = self.clone();
+            let Ok(result) = task::spawn_blocking(move || files.write()).await else { return };
+            let written = result.is_ok();
+            match said.take().map(|said| said.send(result)) {
+                // It took no longer than a start waits.
+                Some(Ok(())) => {}
+                Some(Err(_)) | None if written => info!("the state files are written"),
+                Some(Err(_)) | None => {}
+            }
+            if written {
                 return;
             }
+            tokio::time::sleep(STATE_FILES_AGAIN).await;
+        }
+    }
+
+    /// So that nobody looks for a daemon that has stopped.
+    async fn remove(state_dir: PathBuf) {
+        let remove = move || [AdminToken::remove(&state_dir), RuntimeFile::remove(&state_dir)];
+        match tokio::time::timeout(STATE_FILES_WITHIN, task::spawn_blocking(remove)).await {
+            Ok(Ok(removed)) => {
+                for fault in removed.into_iter().filter_map(Result::err) {
+                    warn!(error = %chain(&fault), "a state file stays behind");
+                }
+            }
+            Ok(Err(_)) | Err(_) => warn!("the state files stay behind: the disk does not answer"),
         }
     }
 }
@@ -250,14 +292,7 @@ impl Daemon {
 
         let files = StateFiles { token, runtime, state_dir: config.state_dir.clone() };
         let pid = files.runtime.pid;
-        // On a disk that is full or read-only live comes back all the same; only "rungd status" and "end" wait for it.
-        let state_files = match files.write() {
-            Ok(()) => None,
-            Err(fault) => {
-                warn!(error = %chain(&fault), "the state files cannot be written; they are tried again");
-                Some(tokio::spawn(files.write_later()))
-            }
-        };
+        let state_files = files.write_soon().await;
         info!(pid, feeds = config.feeds.len(), "rungd is ready");
         Ok(Self {
             config,
@@ -331,11 +366,7 @@ impl Daemon {
         if let Some(writing) = &self.state_files {
             writing.abort();
         }
-        let removed =
-            [AdminToken::remove(&self.config.state_dir), RuntimeFile::remove(&self.config.state_dir)];
-        for fault in removed.into_iter().filter_map(Result::err) {
-            warn!(error = %chain(&fault), "a state file stays behind");
-        }
+        StateFiles::remove(self.config.state_dir).await;
         info!("stopped");
     }
 }

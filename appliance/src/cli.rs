@@ -153,6 +153,8 @@ fn serve(path: PathBuf) -> Result<(), CliError> {
     telemetry::init_logging(&config.log)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
-    runtime.block_on(app::serve(config, path))?;
-    Ok(())
+    let served = runtime.block_on(app::serve(config, path));
+    // What is still asked of a disk that hangs never ends, and is nothing that anybody waits for any more.
+    runtime.shutdown_background();
+    Ok(served?)
 }

@@ -35,6 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -137,8 +138,14 @@ pub enum StoreError {
         /// Which id.
         id: PresentationId,
     },
-    /// The thread that lists cannot be started.
-    #[error("thread of the live list cannot be started")]
+    /// The disk did not answer while the archive was opened.
+    #[error("the disk did not answer within {within:?}")]
+    Unanswered {
+        /// How long that was waited for.
+        within: Duration,
+    },
+    /// The thread that lists, or the one that opens the archive, cannot be started.
+    #[error("a thread of the store cannot be started")]
     Thread {
         /// Why.
         source: io::Error,
@@ -226,21 +233,14 @@ struct Shared {
     archive: OnceLock<Open>,
     /// Why an archive that is to be there cannot be used yet.
     trouble: Mutex<Option<String>>,
+    /// Set once the daemon stops: what is opened now is not taken in any more.
+    stopping: AtomicBool,
     metrics: Metrics,
 }
 
 impl Shared {
     fn replays(&self) -> Option<Arc<Replays>> {
         self.archive.get().map(|open| open.replays.clone())
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Some(Open { archive, listing, .. }) = self.archive.get() {
-            archive.stop_soon();
-            listing.stop();
-        }
     }
 }
 
@@ -252,7 +252,8 @@ pub struct Store {
 
 impl Store {
     /// Opens the store in `state_dir`, puts in order what an earlier run left, and starts the archive's thread. An archive
-    /// whose disk is full, read-only or broken is not waited for: it is degraded, and opened as soon as it can be.
+    /// whose disk is full, read-only or broken is not waited for, one whose disk hangs for some seconds: it is degraded, and
+    /// opened as soon as it can be.
     ///
     /// # Errors
     ///
@@ -267,10 +268,8 @@ impl Store {
             return Ok(store);
         }
         let place = Place { archive: archive.clone(), state_dir: state_dir.to_owned() };
-        match place.open(&store.shared.metrics) {
-            Ok(found) => store.adopt(found),
-            Err(error) if opening::is_lasting(&error) => return Err(error),
-            Err(error) => opening::open_later(&store.shared, place, &error)?,
+        if let Some(found) = opening::open_at_start(&store.shared, place)? {
+            store.adopt(found);
         }
         Ok(store)
     }
@@ -302,6 +301,7 @@ impl Store {
             taken: Mutex::default(),
             archive: OnceLock::new(),
             trouble: Mutex::default(),
+            stopping: AtomicBool::new(false),
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -450,6 +450,12 @@ impl Store {
         unpoisoned(&self.shared.taken).contains(&(feed.clone(), id.clone()))
     }
 
+    /// Whether there is to be an archive and it cannot be used yet: nobody knows what it keeps.
+    #[must_use]
+    pub fn awaits_archive(&self) -> bool {
+        self.shared.archive.get().is_none() && unpoisoned(&self.shared.trouble).is_some()
+    }
+
     /// A presentation in the archive.
     ///
     /// # Errors
@@ -533,6 +539,7 @@ impl Store {
     /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`. What is interrupted or
     /// suspended stays so, and nobody is kept waiting for it any more.
     pub async fn shutdown(&self, timeout: Duration) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
         let now_unix_millis = clock::unix_millis();
         let views: Vec<_> = self.current().values().cloned().collect();
         for view in views {

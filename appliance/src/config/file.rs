@@ -9,7 +9,8 @@ use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -41,6 +42,9 @@ const ARCHIVE_FOLDER: &str = "archive";
 const WORKER_PROGRAM: &str = "rungd-worker";
 /// Any of the execute bits.
 const EXECUTABLE: u32 = 0o111;
+
+/// Longest wait for the state folder's disk to say what is there: of one that hangs nothing more is asked.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is asked of the archive's folder.
 pub(super) enum ArchiveFolder<'a> {
@@ -95,19 +99,31 @@ pub fn state_dir(path: &Path) -> Result<PathBuf, ConfigFaults> {
     }
     let walk = Walk::new(&sources);
     let mut top = walk.top();
-    let state_dir = read_state_dir(&mut top);
+    let (state_dir, _) = read_state_dir(&mut top);
     match top.sound(&["state_dir"]) {
         true => Ok(state_dir),
         false => walk.faults().map(|()| state_dir),
     }
 }
 
-fn read_state_dir(top: &mut Section<'_>) -> PathBuf {
+/// With whether its disk answers.
+fn read_state_dir(top: &mut Section<'_>) -> (PathBuf, bool) {
     let state_dir = top.path("state_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
-    if state_dir.exists() && !state_dir.is_dir() {
+    let asked = state_dir.clone();
+    let no_folder = answer(ANSWER_WITHIN, move || asked.exists() && !asked.is_dir());
+    if no_folder == Some(true) {
         top.fault("state_dir", "is there already, and no folder");
     }
-    state_dir
+    (state_dir, no_folder.is_some())
+}
+
+/// What a disk says to `ask`; none where it does not answer `within` that time. The thread that asked stays with it then.
+fn answer<T: Send + 'static>(within: Duration, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (said, heard) = mpsc::channel();
+    let asks = thread::Builder::new().name("disk-answers".to_owned());
+    // Nobody may be left to hear it.
+    asks.spawn(move || drop(said.send(ask()))).ok()?;
+    heard.recv_timeout(within).ok()
 }
 
 /// The file and its `conf.d`, with what could not be read. Nothing without the file itself.
@@ -173,7 +189,7 @@ fn read_bounded(path: &Path) -> Result<String, String> {
 fn read(sources: &[Source], folder: &ArchiveFolder<'_>) -> Result<Config, ConfigFaults> {
     let walk = Walk::new(sources);
     let mut top = walk.top();
-    let state_dir = read_state_dir(&mut top);
+    let (state_dir, answers) = read_state_dir(&mut top);
     let log = log(top.section("log"));
     let mut ingest_section = top.section("ingest");
     let mut http_section = top.section("http");
@@ -189,7 +205,7 @@ fn read(sources: &[Source], folder: &ArchiveFolder<'_>) -> Result<Config, Config
     if archive.enabled
         && !in_use
         && top.sound(&["state_dir"])
-        && let Err(rule) = writable(&state_dir).and_then(|()| writable(&state_dir.join(ARCHIVE_FOLDER)))
+        && let Err(rule) = can_be_written(&state_dir, answers)
     {
         let rule = format!("cannot hold the archive: {rule}");
         match folder {
@@ -344,6 +360,14 @@ fn archive(mut section: Section<'_>) -> Archive {
     };
     section.finish();
     archive
+}
+
+/// Whether the state folder and the archive's in it can be.
+fn can_be_written(state_dir: &Path, answers: bool) -> Result<(), String> {
+    let asked = state_dir.to_owned();
+    let ask = move || writable(&asked).and_then(|()| writable(&asked.join(ARCHIVE_FOLDER)));
+    let said = answers.then(|| answer(ANSWER_WITHIN, ask)).flatten();
+    said.unwrap_or_else(|| Err(format!("its disk does not answer within {ANSWER_WITHIN:?}")))
 }
 
 /// Whether the folder at `path` can be written, or be made where it is not there yet. Makes nothing.

@@ -26,7 +26,11 @@ impl MediaThread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
-        let run = move || drop(runtime.block_on(stopped));
+        let run = move || {
+            let _ = runtime.block_on(stopped);
+            // A picture for the slate may be asked of a disk that hangs.
+            runtime.shutdown_background();
+        };
         let thread = thread::Builder::new().name("media".to_owned()).spawn(run)?;
         Ok(Self { handle, thread: Some((stop, thread)) })
     }

@@ -58,6 +58,8 @@ enum Fault {
     LostPart,
     /// Too many wait already.
     NoPlace,
+    /// The archive cannot be used yet.
+    NoArchive,
     Disk(DiskError),
     Manifest(DocumentError),
 }
@@ -107,6 +109,7 @@ impl IntoResponse for Fault {
                 (unavailable, "this part is lost: the playlist has its segment instead".to_owned())
             }
             Self::NoPlace => (unavailable, "too many requests are waiting".to_owned()),
+            Self::NoArchive => (unavailable, "the archive cannot be used yet".to_owned()),
             Self::Disk(error @ (DiskError::NoPlace | DiskError::NotInTime)) => {
                 log_limited!(Level::ERROR, %error, "media request failed");
                 (unavailable, "the archive does not answer in time".to_owned())
@@ -225,13 +228,23 @@ impl MediaState {
         }
     }
 
+    /// Whether a feed has had such a presentation.
+    fn known(&self, feed: &FeedName, presentation: &PresentationId) -> Result<bool, Fault> {
+        // This first: it may be opened at any moment.
+        let unknown = self.store.awaits_archive();
+        match self.store.knows(feed, presentation) {
+            false if unknown => Err(Fault::NoArchive),
+            known => Ok(known),
+        }
+    }
+
     async fn replay_manifest(
         &self,
         feed: FeedName,
         presentation: PresentationId,
         manifest: Manifest,
     ) -> Result<(Arc<Document>, bool), Fault> {
-        if !self.store.knows(&feed, &presentation) {
+        if !self.known(&feed, &presentation)? {
             return Err(Fault::NotFound(NO_SUCH_RECORDING));
         }
         let found = {
@@ -419,7 +432,7 @@ impl MediaState {
         track: &TrackName,
         number: Option<SegmentNumber>,
     ) -> Result<Option<(Media, bool)>, Fault> {
-        if !self.store.knows(feed, presentation) {
+        if !self.known(feed, presentation)? {
             return Ok(None);
         }
         let (store, feed, presentation, track) =

@@ -1,8 +1,13 @@
-//! Opening the archive: at the start, or later where its disk was full, read-only or broken then.
+//! Opening the archive: at the start, or later where its disk was full, read-only or broken then, or did not answer.
+//!
+//! A thread of its own opens it, and the start waits for that so long and no longer: on a disk that hangs no call ever
+//! returns. The thread holds nothing that others wait for, and what it opens too late is taken in when it is there.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, SendError, SyncSender};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
@@ -30,11 +35,24 @@ const ARCHIVE: &str = "archive";
 /// Between two tries to open an archive. Short against the time somebody takes to make room.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
+/// Longest that a start waits for the archive. A sound one is open within a second, one of ten programmes that were on air
+/// within two on a cold spinning disk (`recovery::COMPARED_BYTES` of each are read). Less would cost the programmes that a
+/// slow disk still gives, since they go on only where they are found in time; more keeps encoders waiting that try again
+/// for half a minute, the grace time.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
+
 /// An archive in use.
 pub(super) struct Open {
     pub(super) archive: Archive,
     pub(super) listing: Listing,
     pub(super) replays: Arc<Replays>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.archive.stop_soon();
+        self.listing.stop();
+    }
 }
 
 /// An archive that was opened, and what an earlier run left in it.
@@ -117,7 +135,7 @@ pub(super) fn open(
 }
 
 /// Whether it is for an operator to decide, and no disk's state: nothing is gained by trying again.
-pub(super) fn is_lasting(error: &StoreError) -> bool {
+fn is_lasting(error: &StoreError) -> bool {
     match error {
         StoreError::Locked { source, .. } => source.kind() == ErrorKind::WouldBlock,
         StoreError::Catalogue(error) | StoreError::Archive(ArchiveError::Catalogue(error)) => {
@@ -128,14 +146,51 @@ pub(super) fn is_lasting(error: &StoreError) -> bool {
     }
 }
 
-/// Goes on without an archive, and tries until there is one.
-pub(super) fn open_later(shared: &Arc<Shared>, place: Place, error: &StoreError) -> Result<(), StoreError> {
-    error!(error = %chain(error), "archive cannot be used: live goes on without, and it is tried again");
-    in_trouble(shared, error);
-    let shared = Arc::downgrade(shared);
-    let spawned =
-        thread::Builder::new().name("archive-opens".to_owned()).spawn(move || try_again(&shared, &place));
-    spawned.map(drop).map_err(|source| StoreError::Thread { source })
+/// What a start is told: the archive, or none where it is to be gone on without one for now.
+type Opened = Result<Option<FoundArchive>, StoreError>;
+
+/// Opens the archive at the start. Where that fails, or takes too long, it is gone on without, and tried until there is one.
+///
+/// # Errors
+///
+/// Where it is for an operator to decide.
+pub(super) fn open_at_start(shared: &Arc<Shared>, place: Place) -> Opened {
+    // Nothing is handed over that nobody takes: what is opened too late comes back to the thread.
+    let (start, opened) = mpsc::sync_channel(0);
+    let (store, metrics) = (Arc::downgrade(shared), shared.metrics.clone());
+    let opens = thread::Builder::new().name("archive-opens".to_owned());
+    opens
+        .spawn(move || run(&store, &place, &metrics, &start))
+        .map_err(|source| StoreError::Thread { source })?;
+    // A thread that is gone answers no more than a disk that hangs.
+    opened.recv_timeout(OPEN_WITHIN).unwrap_or_else(|_| {
+        let error = StoreError::Unanswered { within: OPEN_WITHIN };
+        error!(%error, "archive cannot be used: live goes on without, until it is open");
+        // Before the thread can find that nobody waits for it.
+        in_trouble(shared, &error);
+        Ok(None)
+    })
+}
+
+/// The thread. It keeps no store alive while it waits for the disk.
+fn run(store: &Weak<Shared>, place: &Place, metrics: &Metrics, start: &SyncSender<Opened>) {
+    let opened = match place.open(metrics) {
+        Err(error) if !is_lasting(&error) => {
+            error!(error = %chain(&error), "archive cannot be used: live goes on without, and it is tried again");
+            if let Some(shared) = store.upgrade() {
+                in_trouble(&shared, &error);
+            }
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    };
+    let failed = matches!(opened, Ok(None));
+    match start.send(opened) {
+        Ok(()) if !failed => {}
+        Err(SendError(Ok(Some(found)))) => adopt_later(store, found),
+        Err(SendError(Err(error))) if !is_worth_a_try(store, &error) => {}
+        Ok(()) | Err(_) => try_again(store, place, metrics),
+    }
 }
 
 fn in_trouble(shared: &Shared, error: &StoreError) {
@@ -143,18 +198,36 @@ fn in_trouble(shared: &Shared, error: &StoreError) {
     shared.metrics.archive_degraded.set(1);
 }
 
-fn try_again(shared: &Weak<Shared>, place: &Place) {
+/// Notes why there is no archive yet, long after the start; false where there is to be none, or no store any more.
+fn is_worth_a_try(store: &Weak<Shared>, error: &StoreError) -> bool {
+    let Some(shared) = store.upgrade() else { return false };
+    in_trouble(&shared, error);
+    // A daemon that was killed keeps its lock until the disk that it waits for lets it go.
+    let lasting = is_lasting(error) && !matches!(error, StoreError::Locked { .. });
+    if lasting {
+        error!(error = %chain(error), "archive cannot be used, and is not tried again");
+    }
+    !lasting
+}
+
+fn try_again(store: &Weak<Shared>, place: &Place, metrics: &Metrics) {
     loop {
         thread::sleep(TRY_AGAIN);
-        let Some(shared) = shared.upgrade() else { return };
-        match place.open(&shared.metrics) {
-            Ok(found) => return adopt(&shared, found),
-            Err(error) if is_lasting(&error) => {
-                error!(error = %chain(&error), "archive cannot be used, and is not tried again");
-                return in_trouble(&shared, &error);
-            }
-            Err(error) => in_trouble(&shared, &error),
+        if store.strong_count() == 0 {
+            return;
         }
+        match place.open(metrics) {
+            Ok(found) => return adopt_later(store, found),
+            Err(error) if is_worth_a_try(store, &error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn adopt_later(store: &Weak<Shared>, found: FoundArchive) {
+    // What was interrupted stays so for the next daemon, where this one is about to go.
+    if let Some(shared) = store.upgrade().filter(|shared| !shared.stopping.load(Ordering::Relaxed)) {
+        adopt(&shared, found);
     }
 }
 

@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use test_support::asked::skipped;
 use test_support::{FeedSetup, Ffmpeg, Rungd, Setup, Stopwatch, http, wait_until};
 
+use crate::full_disk::archive;
 use crate::low_latency::follow;
 use crate::replay::ended_presentation;
 
@@ -28,6 +30,8 @@ const HANGS: Duration = Duration::from_secs(15);
 const WORST_PART: Duration = Duration::from_millis(1500);
 /// Likewise for segments of two seconds.
 const WORST_SEGMENT: Duration = Duration::from_millis(3500);
+/// Longest that a start takes: what it waits for the archive and for the state files, and what busy cores cost.
+const START_WITHIN: Duration = Duration::from_secs(9);
 
 /// A file system that can be made to hang.
 struct Disk {
@@ -121,13 +125,66 @@ fn last_segment(rungd: &Rungd, feed: &str) -> Option<usize> {
     last.rsplit('/').next()?.strip_suffix(".m4s")?.parse().ok()
 }
 
+/// Where there can be one.
+fn disk() -> Option<Disk> {
+    Disk::mount().map_err(|reason| skipped(&format!("no disk is frozen: {reason}"))).ok()
+}
+
+/// The same state, on that disk; of a daemon that has stopped.
+fn move_onto(disk: &Disk, rungd: Rungd) -> Rungd {
+    fs::remove_dir_all(rungd.state_dir()).unwrap();
+    symlink(disk.root(), rungd.state_dir()).unwrap();
+    rungd.start_again()
+}
+
+#[test]
+#[ignore = "half a minute: make test-faults"]
+fn a_daemon_that_starts_on_a_disk_that_hangs_is_on_air_and_takes_it_in_later() {
+    let Some(disk) = disk() else { return };
+    let mut rungd = Setup::one_feed("studio").on_fixed_ports().start();
+    assert!(rungd.stop().success());
+    let mut rungd = move_onto(&disk, rungd);
+    let publisher = Ffmpeg::new().publish(&rungd.rtmp_url("studio"), rungd.folder());
+    let _ = rungd.wait_for_segments("studio", 3);
+    let before = rungd.feed("studio")["presentation"].as_str().unwrap().to_owned();
+    rungd.kill();
+    drop(publisher);
+
+    let frozen = disk.freeze().unwrap();
+    let since = Stopwatch::start();
+    rungd = rungd.start_again();
+    println!("serves {:?} after its start, on a frozen disk", since.elapsed());
+    assert!(since.elapsed() < START_WITHIN, "{:?}", since.elapsed());
+    let (ok, detail) = archive(&rungd);
+    assert!(!ok && detail.contains("did not answer"), "{detail}");
+    let publisher = Ffmpeg::new().publish(&rungd.rtmp_url("studio"), rungd.folder());
+    let _ = rungd.wait_for_segments("studio", 2);
+    drop(publisher);
+    rungd.wait_for_state("studio", DEADLINE, &["idle"]);
+    drop(frozen);
+    wait_until(DEADLINE, "the archive to be used", || archive(&rungd).0.then_some(()));
+    let recording = rungd.url(&format!("/replay/studio/{before}/master.m3u8"));
+    assert_eq!(http::get(&recording).status, 200, "what was on air is a recording");
+    wait_until(DEADLINE, "the state files to be written", || {
+        let written = fs::read_to_string(rungd.state_dir().join("rungd.json")).ok()?;
+        written.contains(&rungd.pid().to_string()).then_some(())
+    });
+
+    // A stop does what it can without the disk; the process itself is gone when the kernel lets its threads go.
+    let frozen = disk.freeze().unwrap();
+    let since = Stopwatch::start();
+    rungd.signal(Signal::SIGTERM);
+    let stopped = || rungd.log().lines().any(|line| line.ends_with(": stopped")).then_some(());
+    wait_until(DEADLINE, "the daemon to have stopped", stopped);
+    println!("stopped after {:?}, on a frozen disk", since.elapsed());
+    drop(frozen);
+    assert!(rungd.stop().success());
+}
+
 #[test]
 #[ignore = "half a minute: make test-faults"]
 fn a_disk_that_hangs_stalls_no_feed_and_is_caught_up_with() {
-    let disk = match Disk::mount() {
-        Ok(disk) => disk,
-        Err(reason) => return skipped(&format!("no disk is frozen: {reason}")),
-    };
+    let Some(disk) = disk() else { return };
     let feed = |name: &str| {
         FeedSetup::new(name).rung("180p", "320x180", "200k").line("segment = \"2s\"").line("grace = \"0s\"")
     };
@@ -135,9 +192,7 @@ fn a_disk_that_hangs_stalls_no_feed_and_is_caught_up_with() {
         Setup::default().feed(feed("calm")).feed(feed("low").line("latency = \"low\"")).feed(feed("late"));
     let mut rungd = setup.start();
     assert!(rungd.stop().success());
-    fs::remove_dir_all(rungd.state_dir()).unwrap();
-    symlink(disk.root(), rungd.state_dir()).unwrap();
-    let rungd = rungd.start_again();
+    let rungd = move_onto(&disk, rungd);
     let publish = |feed: &str| Ffmpeg::new().publish(&rungd.rtmp_url(feed), rungd.folder());
     let mut publishers = vec![publish("calm"), publish("low")];
     for feed in ["calm", "low"] {

@@ -10,7 +10,7 @@ use test_support::{Ffmpeg, Manifest, Rungd, Setup, SmallDisk, http, wait_until};
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// What `/readyz` says of the archive: whether all is well, and how it is.
-fn archive(rungd: &Rungd) -> (bool, String) {
+pub(crate) fn archive(rungd: &Rungd) -> (bool, String) {
     let answer = http::request("GET", &rungd.url("/readyz"), &[]).unwrap();
     assert_eq!(answer.status, 200, "live goes on, so nobody is to be sent elsewhere: {}", answer.text());
     let checks = answer.json()["checks"].clone();

@@ -17,6 +17,7 @@ mod frame_rates;
 mod frozen_disk;
 mod full_disk;
 mod graceful_stop;
+mod hanging_disk;
 mod hls;
 mod hostile_ingest;
 mod http_serving;

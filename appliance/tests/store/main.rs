@@ -4,6 +4,7 @@
 mod archive;
 mod degraded;
 mod full_disk;
+mod hanging_disk;
 mod killed;
 mod listing;
 mod live;

@@ -127,3 +127,12 @@ fn listeners_that_cannot_both_be() {
         assert_eq!((overlap(at(a), at(b)), overlap(at(b), at(a))), (wanted, wanted), "{a} {b}");
     }
 }
+
+#[test]
+fn a_disk_that_hangs_is_not_waited_for() {
+    let (_answers, waits) = mpsc::channel::<()>();
+    assert!(answer(Duration::from_millis(20), move || waits.recv()).is_none());
+    assert_eq!(answer(Duration::from_secs(20), || 7), Some(7));
+    let fault = can_be_written(Path::new("/"), false).unwrap_err();
+    assert_eq!(fault, "its disk does not answer within 2s");
+}
