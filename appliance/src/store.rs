@@ -443,11 +443,13 @@ impl Store {
         Some(health)
     }
 
-    /// Whether a feed has had such a presentation, as far as memory knows: of one that it never had nothing is kept, and no
-    /// disk need be asked.
+    /// Whether a segment of a feed's presentation may be kept, or without a number anything of it, as far as memory knows: of
+    /// what there never was, and of what had to make room, no disk need be asked.
     #[must_use]
-    pub fn knows(&self, feed: &FeedName, id: &PresentationId) -> bool {
-        unpoisoned(&self.shared.taken).contains(&(feed.clone(), id.clone()))
+    pub fn may_keep(&self, feed: &FeedName, id: &PresentationId, number: Option<SegmentNumber>) -> bool {
+        let key = (feed.clone(), id.clone());
+        let known = unpoisoned(&self.shared.taken).contains(&key);
+        known && !self.shared.archive.get().is_some_and(|open| open.archive.is_gone(&key, number))
     }
 
     /// Whether there is to be an archive and it cannot be used yet: nobody knows what it keeps.

@@ -228,11 +228,16 @@ impl MediaState {
         }
     }
 
-    /// Whether a feed has had such a presentation.
-    fn known(&self, feed: &FeedName, presentation: &PresentationId) -> Result<bool, Fault> {
+    /// Whether a segment may be in the archive, or without a number anything of its presentation.
+    fn may_keep(
+        &self,
+        feed: &FeedName,
+        presentation: &PresentationId,
+        number: Option<SegmentNumber>,
+    ) -> Result<bool, Fault> {
         // This first: it may be opened at any moment.
         let unknown = self.store.awaits_archive();
-        match self.store.knows(feed, presentation) {
+        match self.store.may_keep(feed, presentation, number) {
             false if unknown => Err(Fault::NoArchive),
             known => Ok(known),
         }
@@ -244,7 +249,7 @@ impl MediaState {
         presentation: PresentationId,
         manifest: Manifest,
     ) -> Result<(Arc<Document>, bool), Fault> {
-        if !self.known(&feed, &presentation)? {
+        if !self.may_keep(&feed, &presentation, None)? {
             return Err(Fault::NotFound(NO_SUCH_RECORDING));
         }
         let found = {
@@ -396,6 +401,11 @@ impl MediaState {
         let found = match in_memory(view.as_deref(), &track, number).await? {
             InMemory::Here(media, audio) => Some((media, audio)),
             InMemory::Over => return Ok(Found::nothing()),
+            InMemory::Not
+                if view.as_deref().zip(number).is_some_and(|(view, number)| view.is_beyond(number)) =>
+            {
+                None
+            }
             InMemory::Not => self.archived(feed, presentation, &track, number).await?,
         };
         let fleeting = view.filter(|view| number.is_some_and(|number| view.is_fleeting(number)));
@@ -432,7 +442,7 @@ impl MediaState {
         track: &TrackName,
         number: Option<SegmentNumber>,
     ) -> Result<Option<(Media, bool)>, Fault> {
-        if !self.known(feed, presentation)? {
+        if !self.may_keep(feed, presentation, number)? {
             return Ok(None);
         }
         let (store, feed, presentation, track) =

@@ -8,6 +8,7 @@
 //! live window's, and when that lets go of them the segment is counted as lost.
 
 pub mod backend;
+mod gone;
 pub mod local;
 mod queue;
 mod recovery;
@@ -33,6 +34,7 @@ use super::name::{FeedName, InvalidName, PresentationId, TrackName};
 use super::segment::Segment;
 use crate::clock;
 
+pub(super) use self::gone::Gone;
 pub(super) use self::recovery::recover;
 pub(super) use self::retention::Retention;
 
@@ -124,6 +126,7 @@ struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
     metrics: Metrics,
+    gone: Gone,
     /// Held until nothing more is written.
     lock: Mutex<Option<File>>,
 }
@@ -160,13 +163,14 @@ impl Archive {
         backend: Arc<dyn ArchiveBackend>,
         catalogue: Mutex<Catalogue>,
         lock: File,
-        (retention, unchecked): (Retention, Vec<Listed>),
+        (retention, unchecked, gone): (Retention, Vec<Listed>, Gone),
         metrics: Metrics,
     ) -> Result<Self, ArchiveError> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
             metrics,
+            gone,
             lock: Mutex::new(Some(lock)),
         });
         let archive = Self { shared: shared.clone() };
@@ -233,6 +237,11 @@ impl Archive {
             true => self.shared.changed.notify_all(),
             false => self.shared.call(&queue),
         }
+    }
+
+    /// Whether memory knows that a segment is not kept any more; without a number, that nothing of its presentation is.
+    pub(super) fn is_gone(&self, key: &Key, number: Option<SegmentNumber>) -> bool {
+        self.shared.gone.has(key, number)
     }
 
     pub(super) fn health(&self) -> ArchiveHealth {

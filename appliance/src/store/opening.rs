@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use super::archive::backend::ArchiveBackend;
 use super::archive::local::{LocalDisk, make_folder};
-use super::archive::{self, Archive, ArchiveError, Job, Key, Retention};
+use super::archive::{self, Archive, ArchiveError, Gone, Job, Key, Retention};
 use super::catalogue::{Catalogue, CatalogueError, Listed};
 use super::listing::Listing;
 use super::metrics::Metrics;
@@ -126,11 +126,13 @@ pub(super) fn open(
     let catalogue = Mutex::new(catalogue);
     let recovered = archive::recover(backend.as_ref(), &catalogue)?;
     let replays = Arc::new(Replays::open(path, backend.clone())?);
-    let ids = replays.list(None)?.into_iter().map(|listed| (listed.record.feed, listed.record.id)).collect();
+    let listed = replays.list(None)?;
+    let gone = Gone::of(&listed);
+    let ids = listed.into_iter().map(|listed| (listed.record.feed, listed.record.id)).collect();
     let retention = Retention { max_age: archive.max_age, max_bytes: archive.max_bytes };
     let listing = Listing::start().map_err(|source| StoreError::Thread { source })?;
     let archive =
-        Archive::start(backend, catalogue, lock, (retention, recovered.unchecked), metrics.clone())?;
+        Archive::start(backend, catalogue, lock, (retention, recovered.unchecked, gone), metrics.clone())?;
     Ok(FoundArchive { open: Open { archive, listing, replays }, ids, interrupted: recovered.interrupted })
 }
 

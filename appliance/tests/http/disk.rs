@@ -4,16 +4,40 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use appliance::config;
 use nix::sys::stat::Mode;
-use test_support::Stopwatch;
+use test_support::{Stopwatch, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::programme::{begin_with_memory, segment, write_and_archive};
-use crate::server::{DEADLINE, Server, head};
+use crate::server::{DEADLINE, Server, head, keep_all};
 
 const ID: &str = "20261121T031500.123Z";
 /// More than read at once.
 const VIEWERS: usize = 80;
+
+/// A file on a disk that hangs: who opens a pipe waits for its other end.
+struct Hanging(PathBuf);
+
+impl Hanging {
+    fn at(path: PathBuf) -> Self {
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        Self(path)
+    }
+
+    fn answer(&self) {
+        // Both ends at once, which waits for nobody (fifo(7)).
+        drop(OpenOptions::new().read(true).write(true).open(&self.0));
+    }
+}
+
+/// The runtime of a test that fails would wait for its readers.
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.answer();
+    }
+}
 
 fn file(server: &Server, track: &str, number: u64) -> PathBuf {
     let folder = server.folder.path().join("archive/studio-a").join(ID).join(track);
@@ -39,22 +63,25 @@ async fn the_short_form_of_a_url_reaches_all_of_the_window_and_no_further() {
 
 #[tokio::test]
 async fn a_disk_that_hangs_takes_so_many_readers_and_the_rest_goes_on() {
-    let server = Server::start().await;
-    let short = Duration::from_secs(6);
-    let presentation = begin_with_memory(&server.store, "studio-a", ID, short, short);
+    // All before the window has to make room.
+    let server = Server::keeping(config::Archive { max_bytes: Some(1), ..keep_all() }).await;
+    let (window, memory) = (Duration::from_secs(20), Duration::from_secs(6));
+    let presentation = begin_with_memory(&server.store, "studio-a", ID, window, memory);
     write_and_archive(&server.store, &presentation, 1..=20);
-    // Who opens a pipe waits for a writer, as who reads from a disk that hangs waits for the disk.
-    let hanging = file(&server, "360p", 1);
-    std::fs::remove_file(&hanging).unwrap();
-    nix::unistd::mkfifo(&hanging, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    // What is too much is looked for after each beginning.
+    let _other = begin_with_memory(&server.store, "studio-b", ID, window, memory);
+    let gone = |number| !file(&server, "audio", number).exists();
+    wait_until(DEADLINE, "what is before the window to go", || gone(7).then_some(()));
+    assert!(!gone(8), "the ten of the window, and three that were just in it");
+    let hanging = Hanging::at(file(&server, "360p", 9));
     let mut viewers = Vec::new();
     for _ in 0..VIEWERS {
         let mut viewer = server.connect().await;
-        let request = head("GET", &format!("/live/studio-a/{ID}/360p/1.m4s"), &[]);
+        let request = head("GET", &format!("/live/studio-a/{ID}/360p/9.m4s"), &[]);
         viewer.write_all(&request).await.unwrap();
         viewers.push(viewer);
     }
-    let on_disk = format!("/live/studio-a/{ID}/360p/2.m4s");
+    let on_disk = format!("/live/studio-a/{ID}/360p/10.m4s");
     let since = Stopwatch::start();
     let refused = loop {
         let answer = server.get(&on_disk).await;
@@ -77,14 +104,20 @@ async fn a_disk_that_hangs_takes_so_many_readers_and_the_rest_goes_on() {
         assert_eq!(server.get(&format!("/{path}/{unknown}/360p/init.mp4")).await.status, 404);
     }
     assert_eq!(server.get(&format!("/replay/studio-a/{unknown}/manifest.mpd")).await.status, 404);
+    // And of what there is no longer, and not yet.
+    for path in ["live", "replay"] {
+        for number in [0, 1, 7, 22, 99] {
+            let answer = server.get(&format!("/{path}/studio-a/{ID}/audio/{number}.m4s")).await;
+            assert_eq!(answer.status, 404, "{path}, segment {number}");
+        }
+    }
     assert!(since.elapsed() < Duration::from_secs(1), "memory was waited for: {:?}", since.elapsed());
     // Nobody waits for ever for the rest of what has begun.
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(DEADLINE, viewers.swap_remove(0).read_to_end(&mut rest)).await;
     ended.unwrap().unwrap();
-    assert!(!rest.ends_with(&segment(0, 1)));
-    // The disk answers again.
-    drop(OpenOptions::new().write(true).open(&hanging).unwrap());
+    assert!(!rest.ends_with(&segment(0, 9)));
+    hanging.answer();
     let since = Stopwatch::start();
     while server.get(&on_disk).await.status != 200 {
         assert!(since.elapsed() < DEADLINE, "places are not given back");

@@ -48,6 +48,12 @@ impl Server {
         Self::with_all(limits, tls, 100).await
     }
 
+    /// With an archive that keeps so much.
+    pub(crate) async fn keeping(archive: config::Archive) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::assemble(Limits::new(100), None, 100, (folder, archive), |_| ()).await
+    }
+
     /// With what a store left in a folder.
     pub(crate) async fn on(folder: TempDir) -> Self {
         Self::with_folder(Limits::new(100), None, 100, folder).await
@@ -59,7 +65,8 @@ impl Server {
 
     /// Told of other things than usual.
     pub(crate) async fn told(change: impl FnOnce(&mut ServeState)) -> Self {
-        Self::assemble(Limits::new(100), None, 100, tempfile::tempdir().unwrap(), change).await
+        let folder = tempfile::tempdir().unwrap();
+        Self::assemble(Limits::new(100), None, 100, (folder, keep_all()), change).await
     }
 
     async fn with_folder(
@@ -68,18 +75,17 @@ impl Server {
         max_waiting: usize,
         folder: TempDir,
     ) -> Self {
-        Self::assemble(limits, tls, max_waiting, folder, |_| ()).await
+        Self::assemble(limits, tls, max_waiting, (folder, keep_all()), |_| ()).await
     }
 
     async fn assemble(
         limits: Limits,
         tls: Option<Arc<ServerConfig>>,
         max_waiting: usize,
-        folder: TempDir,
+        (folder, archive): (TempDir, config::Archive),
         change: impl FnOnce(&mut ServeState),
     ) -> Self {
         let registry = Registry::new();
-        let archive = config::Archive { enabled: true, max_age: None, max_bytes: None };
         let store = Store::open(&archive, folder.path(), &registry).unwrap();
         let ready = Arc::new(AtomicBool::new(true));
         let metrics = serve::Metrics::register(&registry).unwrap();
@@ -126,6 +132,11 @@ impl Server {
         tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
         Answer::parse(&bytes)
     }
+}
+
+/// An archive that keeps everything.
+pub(crate) fn keep_all() -> config::Archive {
+    config::Archive { enabled: true, max_age: None, max_bytes: None }
 }
 
 /// Where studio-a is on air, studio-i is not, and nothing else is there.

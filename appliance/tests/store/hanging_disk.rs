@@ -11,9 +11,7 @@ use prometheus::Registry;
 use test_support::wait::until;
 use test_support::{Stopwatch, wait_until};
 
-use crate::programme::{
-    begin, fetch, keep_all, metric, numbers, open, segment, write, write_and_archive,
-};
+use crate::programme::{begin, fetch, keep_all, metric, numbers, open, segment, write, write_and_archive};
 
 const BEFORE: &str = "20261121T031500.000Z";
 const MEANWHILE: &str = "20261121T031600.000Z";

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use appliance::config;
+use appliance::store::{FeedName, PresentationId, Store};
+use media::SegmentNumber;
 use test_support::wait::{poll, until};
 
 use crate::programme::{begin, fetch, keep_all, metric, open, segment, write};
@@ -30,6 +32,9 @@ async fn the_oldest_recordings_go_when_there_are_too_many_bytes() {
         store.presentations(None).await.unwrap().into_iter().map(|info| info.id).collect();
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(!left.contains(&ids[0].to_owned()), "{left:?}");
+    let feed = FeedName::new("studio-a").unwrap();
+    let may_keep = ids.map(|id| store.may_keep(&feed, &PresentationId::new(id).unwrap(), None));
+    assert_eq!(may_keep, [false, true, true]);
     assert!(!folder.path().join("archive/studio-a").join(ids[0]).exists());
     assert!(folder.path().join("archive/studio-a").join(ids[1]).exists());
 }
@@ -84,6 +89,15 @@ async fn what_is_live_is_shortened_before_its_window() {
         crate::programme::numbers(&store, "studio-a", "20261121T030000.000Z").await,
         (93..=100).collect::<Vec<_>>()
     );
+    // Memory knows, here and after a restart.
+    let (feed, id) =
+        (FeedName::new("studio-a").unwrap(), PresentationId::new("20261121T030000.000Z").unwrap());
+    let may_keep = |store: &Store, number| store.may_keep(&feed, &id, Some(SegmentNumber(number)));
+    assert_eq!([1, 92, 93, 100].map(|number| may_keep(&store, number)), [false, false, true, true]);
+    store.shutdown(DEADLINE).await;
+    let (store, _registry) = open(&keep_all(), folder.path());
+    assert_eq!([1, 92, 93, 100].map(|number| may_keep(&store, number)), [false, false, true, true]);
+    assert!(store.may_keep(&feed, &id, None));
 }
 
 /// Recordings of an earlier run: one that ended long before the other, and its folder.

@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::ArchiveError;
 use super::backend::{ArchiveBackend, ObjectName, Part};
+use super::gone::Gone;
 use crate::store::catalogue::{Catalogue, Listed};
 use crate::store::live::GRACE_SEGMENTS;
 use crate::store::metrics::Metrics;
@@ -38,7 +39,7 @@ pub(super) fn retain(
     backend: &dyn ArchiveBackend,
     catalogue: &Mutex<Catalogue>,
     retention: &Retention,
-    metrics: &Metrics,
+    (metrics, gone): (&Metrics, &Gone),
     now_unix_millis: u64,
 ) -> Result<bool, ArchiveError> {
     let listed = unpoisoned(catalogue).list(None)?;
@@ -50,6 +51,7 @@ pub(super) fn retain(
         // What is listed can be had, so it is first no recording any more, which holds also where this is cut short:
         // the next look finds it empty and goes on. Rows that no file is left of are last.
         unpoisoned(catalogue).empty(presentation.row)?;
+        gone.all((record.feed.clone(), record.id.clone()));
         backend.remove_presentation(&record.feed, &record.id).map_err(|source| ArchiveError::Remove {
             object: format!("{}/{}", record.feed, record.id),
             source,
@@ -63,7 +65,7 @@ pub(super) fn retain(
     }
     let mut more = false;
     for presentation in listed.iter().filter(|presentation| presentation.ended_unix_millis.is_none()) {
-        let removed = shorten(backend, catalogue, presentation, retention, bytes, now_unix_millis)?;
+        let removed = shorten(backend, (catalogue, gone), presentation, retention, bytes, now_unix_millis)?;
         bytes = bytes.saturating_sub(removed.bytes);
         more |= removed.more;
     }
@@ -81,7 +83,7 @@ struct Removed {
 /// Removes the oldest segments of a presentation that goes on.
 fn shorten(
     backend: &dyn ArchiveBackend,
-    catalogue: &Mutex<Catalogue>,
+    (catalogue, gone): (&Mutex<Catalogue>, &Gone),
     presentation: &Listed,
     retention: &Retention,
     total: u64,
@@ -120,15 +122,16 @@ fn shorten(
     let Some(last_gone) = surplus(&sizes, retention, total, now_unix_millis) else {
         return Ok(Removed::default());
     };
-    let gone: Vec<(usize, WindowSegment)> =
+    let removed: Vec<(usize, WindowSegment)> =
         oldest.range(..=last_gone).flat_map(|(_, segments)| segments.iter().copied()).collect();
     let video = record.tracks.first().map_or(Timescale::VIDEO, |track| track.timescale);
     let from = SegmentNumber(last_gone).next();
     let first_left = catalogue.segments(presentation.row, 0, video, from, 1)?;
     let start = first_left.first().map_or(presentation.end, |noted| noted.segment.start.to_duration());
-    catalogue.remove_segments(presentation.row, &gone, (start, presentation.end))?;
+    catalogue.remove_segments(presentation.row, &removed, (start, presentation.end))?;
     drop(catalogue);
-    for (index, segment) in &gone {
+    gone.all_before((record.feed.clone(), record.id.clone()), from);
+    for (index, segment) in &removed {
         let Some(track) = record.tracks.get(*index) else { continue };
         let object = ObjectName {
             feed: record.feed.clone(),
@@ -136,10 +139,10 @@ fn shorten(
             track: TrackName::new(&track.name)?,
             part: Part::Segment(segment.number),
         };
-        let removed = backend.remove(&object);
-        removed.map_err(|source| ArchiveError::Remove { object: object.to_string(), source })?;
+        let outcome = backend.remove(&object);
+        outcome.map_err(|source| ArchiveError::Remove { object: object.to_string(), source })?;
     }
-    let bytes = gone.iter().map(|(_, segment)| segment.bytes).sum();
+    let bytes = removed.iter().map(|(_, segment)| segment.bytes).sum();
     // Where the last one looked at has to go, the next may have to as well.
     Ok(Removed { bytes, more: sizes.last().is_some_and(|oldest| oldest.number == last_gone) })
 }

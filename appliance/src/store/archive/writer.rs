@@ -322,7 +322,7 @@ impl Writer {
             self.backend.as_ref(),
             &self.catalogue,
             retention,
-            &self.shared.metrics,
+            (&self.shared.metrics, &self.shared.gone),
             clock::unix_millis(),
         );
         let (more, problem) = match outcome {

@@ -175,6 +175,12 @@ impl PresentationView {
         self.record.target_latency.is_some() && past.is_some_and(|past| past <= ASKED_PAST_END)
     }
 
+    /// Whether a segment lies behind the last one that is listed: what is not in memory of those is nowhere.
+    #[must_use]
+    pub fn is_beyond(&self, number: SegmentNumber) -> bool {
+        self.listed().is_some_and(|(_, last)| number > last)
+    }
+
     fn find(&self, track: usize, number: SegmentNumber) -> Found {
         self.lock().find(track, number, self.due())
     }
