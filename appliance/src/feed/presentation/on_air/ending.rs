@@ -78,6 +78,7 @@ impl OnAir {
     /// Closes the last segments, sound and picture at the same time.
     pub(super) fn close(&mut self, actions: &mut Vec<Action>) {
         if self.suspended {
+            self.complete_sound(actions);
             return self.close_as_it_is(actions);
         }
         self.finishing = true;
@@ -120,9 +121,25 @@ impl OnAir {
         self.suspended = true;
         match self.video.is_none() || self.replace_at.is_some() || self.gap.is_some() {
             true => self.close_as_it_is(&mut actions),
-            false => actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new())),
+            false => {
+                self.finish_conversion(&mut actions);
+                actions.push(Action::ToWorker(ToWorker::Finish, Bytes::new()));
+            }
         }
         actions
+    }
+
+    /// Makes the sound whole of each segment whose pictures are, with silence for what it lacks: that would have come within
+    /// tens of milliseconds. Viewers in low latency have been told of those pictures, and for want of a little sound all of
+    /// the segment would be made anew, of the slate.
+    fn complete_sound(&mut self, actions: &mut Vec<Action>) {
+        self.release_behind(actions);
+        let (Some(video), Some(audio)) = (&self.video, &mut self.audio) else { return };
+        let open = self.cadence.segment_of(video.open_from());
+        if self.begun && audio.segment() < open {
+            let packaged = audio.pass_segment(self.cadence.segment_start(open));
+            self.keep_audio(packaged, actions);
+        }
     }
 
     /// Closes without making anything of what is not whole.

@@ -160,6 +160,25 @@ fn a_daemon_that_stops_puts_out_whole_segments_and_no_short_one() {
 }
 
 #[test]
+fn a_daemon_that_stops_keeps_a_segment_that_lacks_the_end_of_its_sound() {
+    // The third segment ends at 6006 ms.
+    for (sound, pictures, whole) in [(5_900, 300, 3), (5_400, 900, 3), (5_700, 200, 2)] {
+        let mut driver = on_air(PLAIN, BOTH, sound);
+        driver.play(VIDEO, pictures);
+        driver.suspend();
+        assert!(driver.log.closed);
+        driver.log.check_aligned();
+        assert_eq!(driver.log.listed(), whole, "sound to {sound} ms, pictures for {pictures} ms more");
+        driver.log.closed = false;
+        driver.kill_daemon(&patient(), 2_000);
+        driver.wait(1_000);
+        back(&mut driver, 1, BOTH, 5_000);
+        driver.log.check_aligned();
+        assert!(driver.log.listed() > whole + 2);
+    }
+}
+
+#[test]
 fn a_note_of_another_form_is_refused() {
     let driver = on_air(PLAIN, BOTH, 5_000);
     let note = driver.log.note.clone().unwrap();
