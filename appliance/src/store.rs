@@ -19,6 +19,7 @@
 
 pub mod archive;
 mod catalogue;
+mod error;
 mod info;
 mod interrupted;
 mod listing;
@@ -27,32 +28,34 @@ mod metrics;
 pub mod name;
 mod opening;
 mod presentation;
+mod reading;
 mod replay;
 mod segment;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::{Cadence, SegmentNumber, Timescale};
+use media::{Cadence, Timescale};
 use packager::wall_clock::rfc3339;
-use packager::window::{Window, WindowTrackKind};
+use packager::window::WindowTrackKind;
 use prometheus::Registry;
 use tokio::task;
 use tracing::warn;
 
 pub use self::archive::{ArchiveError, ArchiveHealth};
 pub use self::catalogue::CatalogueError;
+pub use self::error::StoreError;
 pub use self::info::PresentationInfo;
 pub use self::interrupted::{Interrupted, InterruptedTrack};
 pub use self::name::{FeedName, InvalidName, PresentationId, TrackName};
 pub use self::presentation::Presentation;
+pub use self::reading::Media;
 pub use self::replay::{Replay, Stored};
 pub use self::segment::{Complete, Discarded, Segment, SegmentChunk, SegmentReader};
 pub use self::view::{Absent, OpenSegment, PresentationView, Progress};
@@ -69,102 +72,6 @@ use crate::{clock, config};
 /// How much of a window is kept in memory where nobody said: what viewers near the live edge read, and what bridges a
 /// disk in trouble.
 pub const DEFAULT_MEMORY: Duration = Duration::from_secs(60);
-
-/// What may go wrong with the store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The state folder or the archive's cannot be made.
-    #[error("folder {} cannot be made", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// An archive whose catalogue is missing or damaged cannot be put aside, or the catalogue cannot.
-    #[error("{} cannot be put aside", path.display())]
-    PutAside {
-        /// The folder or file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another daemon uses the catalogue, or nobody can be kept from it.
-    #[error("catalogue is in use: {} cannot be locked", path.display())]
-    Locked {
-        /// The lock's file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The catalogue failed.
-    #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-    /// The archive failed.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// An archived object cannot be read.
-    #[error("archived object cannot be read")]
-    Read {
-        /// Why.
-        source: io::Error,
-    },
-    /// A name cannot stand in a URL.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-    /// Two tracks have one name, or there is none.
-    #[error("presentation {id} has {tracks} tracks of {names} names; every track needs a name of its own")]
-    Tracks {
-        /// Which.
-        id: PresentationId,
-        /// How many tracks.
-        tracks: usize,
-        /// How many names.
-        names: usize,
-    },
-    /// The feed has had a presentation of this id.
-    #[error("feed {feed} has a presentation {id} already")]
-    Taken {
-        /// Which feed.
-        feed: FeedName,
-        /// Which id.
-        id: PresentationId,
-    },
-    /// The presentation was gone on with or ended meanwhile.
-    #[error("presentation {id} of feed {feed} is not interrupted")]
-    NotInterrupted {
-        /// Which feed.
-        feed: FeedName,
-        /// Which id.
-        id: PresentationId,
-    },
-    /// The disk did not answer while the archive was opened.
-    #[error("the disk did not answer within {within:?}")]
-    Unanswered {
-        /// How long that was waited for.
-        within: Duration,
-    },
-    /// The thread that lists, or the one that opens the archive, cannot be started.
-    #[error("a thread of the store cannot be started")]
-    Thread {
-        /// Why.
-        source: io::Error,
-    },
-    /// A metric is registered twice: two stores share one registry.
-    #[error("metrics of the store cannot be registered")]
-    Metrics {
-        /// Why.
-        #[from]
-        source: prometheus::Error,
-    },
-    /// The runtime is stopping.
-    #[error("a lookup was given up because the daemon stops")]
-    Stopping {
-        /// Why.
-        #[from]
-        source: task::JoinError,
-    },
-}
 
 /// A presentation to be begun.
 #[derive(Debug, Clone)]
@@ -209,16 +116,6 @@ pub struct NewTrack {
     pub init: Bytes,
     /// The configured bit rate, in bits per second.
     pub nominal_bit_rate: u64,
-}
-
-/// Where a media object was found.
-pub enum Media {
-    /// An initialization segment in memory.
-    Init(Bytes),
-    /// A segment in memory, whole or being written.
-    Segment(Arc<Segment>),
-    /// An object in the archive.
-    Stored(Stored),
 }
 
 struct Shared {
@@ -383,44 +280,6 @@ impl Store {
         self.current().get(&FeedName::new(feed).ok()?).cloned()
     }
 
-    /// Every presentation of one feed, or of all: what is in memory and what is archived, newest first. None for a
-    /// name that cannot be a feed's.
-    ///
-    /// # Errors
-    ///
-    /// Where the catalogue cannot be read.
-    pub async fn presentations(&self, feed: Option<&str>) -> Result<Vec<PresentationInfo>, StoreError> {
-        let feed = match feed.map(FeedName::new).transpose() {
-            Ok(feed) => feed,
-            Err(_) => return Ok(Vec::new()),
-        };
-        let archived = match self.shared.replays() {
-            Some(replays) => {
-                let feed = feed.clone();
-                task::spawn_blocking(move || replays.list(feed.as_ref())).await??
-            }
-            None => Vec::new(),
-        };
-        let mut infos: Vec<PresentationInfo> = archived
-            .iter()
-            .filter(|listed| !listed.duration().is_zero())
-            .map(PresentationInfo::of_listed)
-            .collect();
-        for view in
-            self.current().values().filter(|view| feed.as_ref().is_none_or(|feed| view.feed() == feed))
-        {
-            let id = view.id().as_str();
-            match infos.iter_mut().find(|info| info.feed == view.feed().as_str() && info.id == id) {
-                Some(info) => info.live = view.is_live(),
-                None => infos.push(PresentationInfo::of_view(view)),
-            }
-        }
-        infos.sort_by(|a, b| {
-            (b.availability_start_unix_millis, &b.id).cmp(&(a.availability_start_unix_millis, &a.id))
-        });
-        Ok(infos)
-    }
-
     /// How the archive is doing; none where there is none.
     #[must_use]
     pub fn archive_health(&self) -> Option<ArchiveHealth> {
@@ -441,101 +300,6 @@ impl Store {
             });
         }
         Some(health)
-    }
-
-    /// Whether a segment of a feed's presentation may be kept, or without a number anything of it, as far as memory knows: of
-    /// what there never was, and of what had to make room, no disk need be asked.
-    #[must_use]
-    pub fn may_keep(&self, feed: &FeedName, id: &PresentationId, number: Option<SegmentNumber>) -> bool {
-        let key = (feed.clone(), id.clone());
-        let known = unpoisoned(&self.shared.taken).contains(&key);
-        known && !self.shared.archive.get().is_some_and(|open| open.archive.is_gone(&key, number))
-    }
-
-    /// Whether there is to be an archive and it cannot be used yet: nobody knows what it keeps.
-    #[must_use]
-    pub fn awaits_archive(&self) -> bool {
-        self.shared.archive.get().is_none() && unpoisoned(&self.shared.trouble).is_some()
-    }
-
-    /// A presentation in the archive.
-    ///
-    /// # Errors
-    ///
-    /// Where the catalogue cannot be read.
-    pub async fn replay(&self, feed: &FeedName, id: &PresentationId) -> Result<Option<Replay>, StoreError> {
-        let Some(replays) = self.shared.replays() else { return Ok(None) };
-        let (feed, id) = (feed.clone(), id.clone());
-        Ok(task::spawn_blocking(move || replays.find(&feed, &id)).await??)
-    }
-
-    /// What a manifest of a replay is written from.
-    ///
-    /// # Errors
-    ///
-    /// Where the catalogue cannot be read.
-    pub async fn replay_window(
-        &self,
-        replay: &Replay,
-        media_base: &str,
-    ) -> Result<Option<Window>, StoreError> {
-        self.stretch(replay, media_base, false).await
-    }
-
-    async fn stretch(
-        &self,
-        replay: &Replay,
-        media_base: &str,
-        newest: bool,
-    ) -> Result<Option<Window>, StoreError> {
-        let Some(replays) = self.shared.replays() else { return Ok(None) };
-        let (replay, media_base) = (replay.clone(), media_base.to_owned());
-        Ok(Some(task::spawn_blocking(move || replays.window(&replay, &media_base, newest)).await??))
-    }
-
-    /// What a manifest at a feed's live URL is written from: its window, and once the presentation has ended and is
-    /// archived, all of it from the last hole on, if that reaches back at least as far.
-    ///
-    /// # Errors
-    ///
-    /// Where the catalogue cannot be read.
-    pub async fn live_window(&self, view: &PresentationView, media_base: &str) -> Result<Window, StoreError> {
-        if view.is_settled()
-            && let Some(replay) = self.replay(view.feed(), view.id()).await?
-            && let Some(window) = self.stretch(&replay, media_base, true).await?
-            && reaches_as_far(&window, view.listed())
-        {
-            // Who watches it end goes on with the addressing that there was.
-            return Ok(Window { latency: view.latency(), ..window });
-        }
-        Ok(view.window(media_base))
-    }
-
-    /// A segment of a presentation in the archive, or its track's initialization segment where `number` is none. The
-    /// second value is whether it is sound. For what is in memory see [`PresentationView::media`].
-    ///
-    /// # Errors
-    ///
-    /// Where the archive cannot be read.
-    pub async fn archived(
-        &self,
-        feed: &FeedName,
-        id: &PresentationId,
-        track: &TrackName,
-        number: Option<SegmentNumber>,
-    ) -> Result<Option<(Media, bool)>, StoreError> {
-        let Some(replays) = self.shared.replays() else { return Ok(None) };
-        let (feed, id, track) = (feed.clone(), id.clone(), track.clone());
-        task::spawn_blocking(move || {
-            let Some(replay) = replays.find(&feed, &id)? else { return Ok(None) };
-            let audio = replay.track(&track).is_some_and(|index| replay.is_audio(index));
-            let stored = match number {
-                Some(number) => replays.segment(&replay, &track, number)?,
-                None => replays.init(&replay, &track).map_err(|source| StoreError::Read { source })?,
-            };
-            Ok(stored.map(|stored| (Media::Stored(stored), audio)))
-        })
-        .await?
     }
 
     /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`. What is interrupted or
@@ -588,18 +352,6 @@ fn kept(view: &Arc<PresentationView>) -> Kept {
     Arc::new(move |number| {
         if let Some(view) = view.upgrade() {
             view.kept(number);
-        }
-    })
-}
-
-/// Whether a window lists what was listed, on every track.
-fn reaches_as_far(window: &Window, listed: Option<(SegmentNumber, SegmentNumber)>) -> bool {
-    window.tracks.iter().all(|track| {
-        let (first, last) = (track.segments.first(), track.segments.last());
-        match (first, last, listed) {
-            (Some(first), Some(last), Some(listed)) => first.number <= listed.0 && last.number >= listed.1,
-            (first, _, None) => first.is_some(),
-            (_, _, Some(_)) => false,
         }
     })
 }

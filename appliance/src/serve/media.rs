@@ -1,5 +1,7 @@
 //! Manifests and segments, live and as replays.
 
+mod fault;
+
 use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::pin;
@@ -12,19 +14,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
 use media::SegmentNumber;
-use packager::hls::{self, Readiness, Reload, ReloadError, Skip};
+use packager::hls::{self, Readiness, Reload, Skip};
 use packager::window::Latency;
 use tokio::sync::Semaphore;
 use tokio::time;
-use tracing::{Level, debug};
 
+use self::fault::Fault;
+use super::Metrics;
 use super::body;
 use super::conditions::{RangeAnswer, not_modified, range};
-use super::disk::{self, Disk, DiskError};
+use super::disk::{self, Disk};
 use super::documents::{Document, DocumentError, Documents, Key, media_base};
 use super::path::{Manifest, MediaPath, Wanted};
-use super::{Metrics, RETRY_AFTER};
-use crate::log_limited;
 use crate::store::{
     Absent, FeedName, Media, PresentationId, PresentationView, Progress, Segment, Store, TrackName,
 };
@@ -44,104 +45,6 @@ const NO_SUCH_RUNG: &str = "there is no such rung";
 const NO_SUCH_RECORDING: &str = "there is no such recording";
 /// For a segment or a part of one.
 const NO_SUCH_SEGMENT: &str = "this segment is not there: not yet, or no longer";
-
-/// What went wrong, as a viewer is told.
-enum Fault {
-    NotFound(&'static str),
-    /// Directives that make no sense.
-    Reload(ReloadError),
-    /// What was waited for did not come.
-    NotInTime,
-    /// What was waited for comes from the next daemon.
-    Stopping,
-    /// A part that an earlier run told of.
-    LostPart,
-    /// Too many wait already.
-    NoPlace,
-    /// The archive cannot be used yet.
-    NoArchive,
-    Disk(DiskError),
-    Manifest(DocumentError),
-}
-
-impl From<DiskError> for Fault {
-    fn from(error: DiskError) -> Self {
-        Self::Disk(error)
-    }
-}
-
-impl From<Absent> for Fault {
-    fn from(absent: Absent) -> Self {
-        match absent {
-            Absent::Not => Self::NotFound(NO_SUCH_SEGMENT),
-            Absent::Late => Self::NotInTime,
-            Absent::Left => Self::Stopping,
-            Absent::Lost => Self::LostPart,
-        }
-    }
-}
-
-impl From<ReloadError> for Fault {
-    fn from(error: ReloadError) -> Self {
-        Self::Reload(error)
-    }
-}
-
-impl From<DocumentError> for Fault {
-    fn from(error: DocumentError) -> Self {
-        match error {
-            DocumentError::NoSuchRung => Self::NotFound(NO_SUCH_RUNG),
-            error => Self::Manifest(error),
-        }
-    }
-}
-
-impl IntoResponse for Fault {
-    fn into_response(self) -> Response {
-        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-        let (status, text) = match self {
-            Self::NotFound(text) => (StatusCode::NOT_FOUND, text.to_owned()),
-            Self::Reload(error) => (StatusCode::BAD_REQUEST, error.to_string()),
-            Self::NotInTime => (unavailable, "what was asked for has not come in time".to_owned()),
-            Self::Stopping => (unavailable, "the appliance is stopping".to_owned()),
-            // Not 404, which is a fatal error to hls.js where there is one rung: by then it has read the playlist again.
-            Self::LostPart => {
-                (unavailable, "this part is lost: the playlist has its segment instead".to_owned())
-            }
-            Self::NoPlace => (unavailable, "too many requests are waiting".to_owned()),
-            Self::NoArchive => (unavailable, "the archive cannot be used yet".to_owned()),
-            Self::Disk(error @ (DiskError::NoPlace | DiskError::NotInTime)) => {
-                log_limited!(Level::ERROR, %error, "media request failed");
-                (unavailable, "the archive does not answer in time".to_owned())
-            }
-            Self::Disk(DiskError::Store(error)) => {
-                // Any viewer may make a broken disk fail again.
-                let source = error_source(&error);
-                log_limited!(Level::ERROR, %error, source, "media request failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "the archive cannot be read".to_owned())
-            }
-            Self::Manifest(error) => {
-                let source = error_source(&error);
-                debug!(%error, source, "manifest cannot be written");
-                (StatusCode::NOT_FOUND, "there is nothing to play yet".to_owned())
-            }
-        };
-        let mut response = (
-            status,
-            [(header::CACHE_CONTROL, SHORT), (header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-            text,
-        )
-            .into_response();
-        if status == unavailable {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
-        response
-    }
-}
-
-fn error_source(error: &dyn std::error::Error) -> String {
-    error.source().map(ToString::to_string).unwrap_or_default()
-}
 
 /// What the media routes share.
 #[derive(Clone)]
