@@ -516,6 +516,7 @@ async fn the_name_of_a_part_that_is_lost_never_stands_for_another() {
     for none in ["#EXT-X-PART:", "PRELOAD-HINT", "360p/3"] {
         assert!(!open.text().contains(none), "{none}: {}", open.text());
     }
+    soon("what was answered to be counted so", || metric(&next.registry, "rungd_http_in_flight") == 1.0);
     // Who knows the segment by the MPD's rule has it as it is written.
     let mut written = next.connect().await;
     written.write_all(&head("GET", &path("3.m4s"), &[])).await.unwrap();
