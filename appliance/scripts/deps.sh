@@ -20,9 +20,9 @@ say() { echo "deps: $*"; }
 die() { echo "deps: $*" >&2; exit 1; }
 
 # The C libraries that crates link, with a C compiler, and clang's library for the crates that read C headers: FFmpeg's,
-# and, for the simulated VA-API driver, libva's, x264's and x265's.
+# and, for the simulated drivers, libva's, x264's, x265's and libaom's.
 build_packages="build-essential pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavfilter-dev
-  libavutil-dev libswscale-dev libswresample-dev libx264-dev libx265-dev libva-dev"
+  libavutil-dev libswscale-dev libswresample-dev libx264-dev libx265-dev libaom-dev libva-dev"
 # A publisher with a drawn clock, a certificate, a look at who holds a port.
 demo_packages="ffmpeg openssl curl fonts-dejavu-core iproute2 procps ca-certificates"
 # Independent clients: GStreamer publishes, Chromium plays. Python carries one more ffmpeg. Headers that bindings are

@@ -216,20 +216,12 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 /// Checks that devices are known to fail: a part of the device's name, the check, and why.
-const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
-    (
-        "Simulated NVIDIA",
-        "a_new_bit_rate_is_there_within_a_second, Hevc",
-        "x265, which stands behind the simulated NVENC, takes a new bit rate and goes on with the old one, its buffer too, \
-     which even a QP that is given for each picture does not get past",
-    ),
-    (
-        "radeonsi",
-        "colours_and_range_are_told",
-        "Mesa takes no packed headers, and libva's sequence parameters have no word for colours: the driver's SPS says nothing \
+const KNOWN_FAILURES: &[(&str, &str, &str)] = &[(
+    "radeonsi",
+    "colours_and_range_are_told",
+    "Mesa takes no packed headers, and libva's sequence parameters have no word for colours: the driver's SPS says nothing \
      of them, which players take for BT.709 from 720 lines up",
-    ),
-];
+)];
 
 /// Why a device is known to fail a check.
 #[must_use]

@@ -84,13 +84,8 @@ fn check_peak(device: &Device, codec: Codec, mode: RateMode) {
     println!("{codec:?} {mode:?}: {:?} kbit in each second, {level} bits in the buffer", kbits(&bits));
     let last = kbits(&bits)[EASY + 1..].iter().sum::<usize>() / (HARD - 1);
     assert!((250..660).contains(&last), "{codec:?} {mode:?}: {last} kbit a second");
-    if codec == Codec::H264 {
-        let most = usize::try_from(BUFFER).unwrap() / 20 * 21;
-        assert!(level <= most, "{codec:?} {mode:?}: a buffer of {BUFFER} bits holds {level}");
-    } else {
-        // x265 is told of each picture's quantiser there, and a control before it cannot see what comes.
-        println!("the simulated driver's control of HEVC has no buffer");
-    }
+    let most = usize::try_from(BUFFER).unwrap() / 20 * 21;
+    assert!(level <= most, "{codec:?} {mode:?}: a buffer of {BUFFER} bits holds {level}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The software inside: x264 and libaom through libavcodec, x265 by itself.
+//! The software inside: x264 through libavcodec, x265 and libaom by themselves.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,11 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Dictionary, Packet, Rational, codec, encoder, frame, picture};
 use sim_state::Codec;
 
+use crate::aom::Aom;
 use crate::caps::{IYUV, P010, YV12};
 use crate::flat::Flat;
 use crate::settings::{Headers, INFINITE, Mode, Rate, Settings};
-use crate::x265::{Planes, X265};
+use crate::x265::X265;
 
 /// libavcodec's factor from a QP to its lambda (`FF_QP2LAMBDA`).
 const QP_TO_LAMBDA: u32 = 118;
@@ -27,6 +28,14 @@ pub(crate) struct Picture<'a> {
     /// Rows of luma before chroma begins.
     pub(crate) rows: usize,
     pub(crate) bytes: &'a [u8],
+}
+
+/// A picture as the software takes it: its planes, their bytes a row, its number, and whether it is to be an IDR picture.
+pub(crate) struct Planes<'a> {
+    pub(crate) planes: &'a mut [Vec<u8>; 3],
+    pub(crate) strides: [usize; 3],
+    pub(crate) number: u64,
+    pub(crate) idr: bool,
 }
 
 /// `NV_ENC_PIC_TYPE`.
@@ -63,8 +72,9 @@ pub(crate) struct Coder {
 
 /// What codes.
 enum Software {
-    Avcodec(Box<encoder::video::Encoder>, Pixel),
-    X265(X265),
+    X264(Box<encoder::video::Encoder>),
+    X265(Box<X265>),
+    Aom(Aom),
     Flat(Flat),
 }
 
@@ -78,11 +88,12 @@ impl Coder {
     pub(crate) fn open(settings: &Settings) -> Result<Self, Failed> {
         let software = if settings.flat {
             Software::Flat(Flat::open(settings)?)
-        } else if settings.codec == Codec::Hevc {
-            Software::X265(X265::open(settings)?)
         } else {
-            let (inner, pixel) = open(settings, false)?;
-            Software::Avcodec(Box::new(inner), pixel)
+            match settings.codec {
+                Codec::H264 => Software::X264(Box::new(open(settings, false)?)),
+                Codec::Hevc => Software::X265(Box::new(X265::open(settings)?)),
+                Codec::Av1 => Software::Aom(Aom::open(settings)?),
+            }
         };
         Ok(Self { settings: *settings, software, asked: BTreeMap::new(), first_out: true })
     }
@@ -105,8 +116,8 @@ impl Coder {
                 let coded = inner.send(number, idr)?;
                 Ok(vec![self.dressed(coded)])
             }
-            Software::Avcodec(inner, pixel) => {
-                let mut frame = frame::Video::new(*pixel, settings.width, settings.height);
+            Software::X264(inner) => {
+                let mut frame = frame::Video::new(Pixel::YUV420P, settings.width, settings.height);
                 for plane in 0..3 {
                     let stride = frame.stride(plane);
                     fill(plane, (frame.data_mut(plane), stride), size, picture, settings.ten_bit);
@@ -116,7 +127,7 @@ impl Coder {
                 inner.send_frame(&frame).map_err(|error| Failed(error.to_string()))?;
                 self.receive()
             }
-            Software::X265(inner) => {
+            Software::X265(_) | Software::Aom(_) => {
                 let sample = if settings.ten_bit { 2 } else { 1 };
                 let half = (size.0.div_ceil(2), size.1.div_ceil(2));
                 let strides = [size.0 * sample, half.0 * sample, half.0 * sample];
@@ -125,7 +136,12 @@ impl Coder {
                 for (plane, bytes) in planes.iter_mut().enumerate() {
                     fill(plane, (bytes, strides[plane]), size, picture, settings.ten_bit);
                 }
-                let coded = inner.encode(Some(Planes { planes: &mut planes, strides, number, idr }))?;
+                let planes = Some(Planes { planes: &mut planes, strides, number, idr });
+                let coded = match &mut self.software {
+                    Software::X265(inner) => inner.encode(planes)?.into_iter().collect(),
+                    Software::Aom(inner) => inner.encode(planes)?,
+                    Software::X264(_) | Software::Flat(_) => Vec::new(),
+                };
                 Ok(coded.into_iter().map(|coded| self.dressed(coded)).collect())
             }
         }
@@ -135,9 +151,13 @@ impl Coder {
     pub(crate) fn finish(&mut self) -> Result<Vec<Coded>, Failed> {
         match &mut self.software {
             Software::Flat(_) => Ok(Vec::new()),
-            Software::Avcodec(inner, _) => {
+            Software::X264(inner) => {
                 inner.send_eof().map_err(|error| Failed(error.to_string()))?;
                 self.receive()
+            }
+            Software::Aom(inner) => {
+                let left = inner.encode(None)?;
+                Ok(left.into_iter().map(|coded| self.dressed(coded)).collect())
             }
             Software::X265(inner) => {
                 let mut left = Vec::new();
@@ -156,10 +176,10 @@ impl Coder {
         }
         match &mut self.software {
             // libavcodec compares these fields with x264's before each picture.
-            Software::Avcodec(inner, _) if self.settings.codec == Codec::H264 => set_rate(inner, rate),
-            Software::Avcodec(..) => return false,
+            Software::X264(inner) => set_rate(inner, rate),
             Software::Flat(_) => {}
-            Software::X265(inner) => {
+            Software::X265(inner) => inner.set_rate(rate),
+            Software::Aom(inner) => {
                 if !inner.set_rate(rate) {
                     return false;
                 }
@@ -195,7 +215,7 @@ impl Coder {
                 .map(|coded| crate::nal::sequence_header(&coded.bytes))
                 .unwrap_or_default());
         }
-        let (inner, _) = open(settings, true)?;
+        let inner = open(settings, true)?;
         // SAFETY: the encoder is open and owns its AVCodecContext.
         let raw = unsafe { inner.as_ptr() };
         // SAFETY: as above; nothing writes to it meanwhile.
@@ -211,7 +231,7 @@ impl Coder {
 
     fn receive(&mut self) -> Result<Vec<Coded>, Failed> {
         let mut coded = Vec::new();
-        if let Software::Avcodec(inner, _) = &mut self.software {
+        if let Software::X264(inner) = &mut self.software {
             loop {
                 let mut packet = Packet::empty();
                 match inner.receive_packet(&mut packet) {
@@ -258,8 +278,8 @@ fn plain(packet: &Packet) -> Coded {
     Coded { number, kind, qp: lambda / QP_TO_LAMBDA, bytes: packet.data().unwrap_or_default().to_vec() }
 }
 
-fn open(settings: &Settings, global_headers: bool) -> Result<(encoder::video::Encoder, Pixel), Failed> {
-    let name = if settings.codec == Codec::H264 { "libx264" } else { "libaom-av1" };
+fn open(settings: &Settings, global_headers: bool) -> Result<encoder::video::Encoder, Failed> {
+    let name = "libx264";
     let failed = |error: ffmpeg_next::Error| Failed(format!("{name}: {error}"));
     let found = encoder::find_by_name(name).ok_or_else(|| Failed(format!("libavcodec has no {name}")))?;
     let int = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
@@ -271,16 +291,14 @@ fn open(settings: &Settings, global_headers: bool) -> Result<(encoder::video::En
     context.set_frame_rate(Some(Rational::new(int(settings.frame_rate.0), int(settings.frame_rate.1))));
     context.set_threading(codec::threading::Config { count: 1, ..codec::threading::Config::default() });
     let mut video = context.encoder().video().map_err(failed)?;
-    let pixel = if settings.ten_bit { Pixel::YUV420P10LE } else { Pixel::YUV420P };
     video.set_width(settings.width);
     video.set_height(settings.height);
-    video.set_format(pixel);
+    video.set_format(Pixel::YUV420P);
     set_fields(&mut video, settings);
     set_rate(&mut video, settings.rate);
-    let options = if settings.codec == Codec::H264 { x264(settings) } else { libaom(settings) };
-    let opened =
-        video.open_as_with(found, options.iter().map(|(k, v)| (*k, v.as_str())).collect::<Dictionary<'_>>());
-    Ok((opened.map_err(failed)?, pixel))
+    let options = x264(settings);
+    let options: Dictionary<'_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    video.open_as_with(found, options).map_err(failed)
 }
 
 fn x264(settings: &Settings) -> Vec<(&'static str, String)> {
@@ -305,21 +323,6 @@ fn x264(settings: &Settings) -> Vec<(&'static str, String)> {
         Mode::ConstQp { p } => options.push(("qp", p.to_string())),
         Mode::Variable { quality: Some(quality) } => options.push(("crf", quality.to_string())),
         Mode::Constant | Mode::Variable { quality: None } => {}
-    }
-    options
-}
-
-fn libaom(settings: &Settings) -> Vec<(&'static str, String)> {
-    let mut options = vec![
-        ("usage", "realtime".to_owned()),
-        ("cpu-used", "8".into()),
-        ("lag-in-frames", "0".into()),
-        ("row-mt", "0".into()),
-        ("g", if settings.gop == INFINITE { i32::MAX.to_string() } else { settings.gop.to_string() }),
-        ("keyint_min", "0".into()),
-    ];
-    if let Mode::ConstQp { p } = settings.rate.mode {
-        options.push(("crf", p.to_string()));
     }
     options
 }

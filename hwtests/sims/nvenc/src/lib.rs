@@ -7,10 +7,12 @@
 //! A picture is coded while it is submitted; it takes the engine's time until its output can be locked. Structures are
 //! read at the offsets of the headers 12.1, which those of 11.1 to 13.1 share in all fields that are used here.
 
+mod aom;
 mod buffer;
 mod caps;
 mod coder;
 mod encoder;
+mod ffi;
 mod flat;
 mod guid;
 mod list;

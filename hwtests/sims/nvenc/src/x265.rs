@@ -1,10 +1,16 @@
 //! HEVC by x265 itself: libavcodec's wrapper cannot change the rate of a running encoder, and cannot be opened while its
 //! caller holds libavcodec's lock for opening coders, as ffmpeg's `hevc_nvenc` does.
+//!
+//! x265 answers a new bit rate without an error (`x265_encoder_reconfig`) and goes on with the old one, so the simulators'
+//! own rate control chooses the QP of every picture.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::OnceLock;
 
-use crate::coder::{Coded, Failed, PictureType};
+use sim_state::rate_control::{Choice, Glance, RateController, Target};
+
+use crate::coder::{Coded, Failed, PictureType, Planes};
 use crate::settings::{INFINITE, Mode, Rate, Settings};
 
 /// Debian 12's x265: the library's name and `X265_BUILD`.
@@ -58,6 +64,8 @@ struct Picture {
     slice_type: c_int,
     poc: c_int,
     color_space: c_int,
+    /// The QP, and one more; 0 leaves it to x265.
+    force_qp: c_int,
 }
 
 /// `x265_nal`.
@@ -69,14 +77,6 @@ struct Nal {
     payload: *mut u8,
 }
 
-/// A picture to code: its planes, their bytes a row, its number, and whether it is to be an IDR picture.
-pub(crate) struct Planes<'a> {
-    pub(crate) planes: &'a mut [Vec<u8>; 3],
-    pub(crate) strides: [usize; 3],
-    pub(crate) number: u64,
-    pub(crate) idr: bool,
-}
-
 /// An open encoder.
 pub(crate) struct X265 {
     api: &'static Api,
@@ -84,7 +84,28 @@ pub(crate) struct X265 {
     encoder: *mut c_void,
     input: *mut Picture,
     output: *mut Picture,
-    ten_bit: bool,
+    settings: Settings,
+    rate: Rate,
+    controller: RateController,
+    /// What was chosen for the pictures inside, by number.
+    inside: BTreeMap<u64, Chosen>,
+    since_idr: u32,
+}
+
+/// The QP of a picture.
+#[derive(Clone, Copy)]
+enum Chosen {
+    Constant(i32),
+    Controlled(Choice),
+}
+
+impl Chosen {
+    const fn qp(self) -> i32 {
+        match self {
+            Self::Constant(qp) => qp,
+            Self::Controlled(choice) => choice.qp,
+        }
+    }
 }
 
 // SAFETY: x265's encoder has no ties to the thread that made it; it is used by one at a time, as it needs `&mut`.
@@ -130,7 +151,11 @@ impl X265 {
             encoder: std::ptr::null_mut(),
             input: std::ptr::null_mut(),
             output: std::ptr::null_mut(),
-            ten_bit: settings.ten_bit,
+            settings: *settings,
+            rate: settings.rate,
+            controller: RateController::default(),
+            inside: BTreeMap::new(),
+            since_idr: 0,
         };
         if param.is_null() {
             return Err(Failed("x265 has no memory".into()));
@@ -163,6 +188,8 @@ impl X265 {
             ("repeat-headers", "1".into()),
             ("annexb", "1".into()),
             ("info", "0".into()),
+            // Every picture is given its own.
+            ("qp", "26".into()),
             ("aud", u8::from(settings.delimiters).to_string()),
             ("log-level", "error".into()),
         ] {
@@ -178,7 +205,6 @@ impl X265 {
             }
             opened.set("range", if colours.full_range { "full" } else { "limited" })?;
         }
-        opened.rate(settings.rate)?;
         if let Some(profile) = settings.profile {
             let profile = CString::new(profile).unwrap_or_default();
             // SAFETY: `param` was allocated by x265; the text ends with a zero.
@@ -208,22 +234,55 @@ impl X265 {
         }
     }
 
-    fn rate(&mut self, rate: Rate) -> Result<(), Failed> {
-        if let Mode::ConstQp { p } = rate.mode {
-            return self.set("qp", &p.to_string());
-        }
-        match rate.mode {
-            Mode::Variable { quality: Some(quality) } => self.set("crf", &quality.to_string())?,
-            _ => self.set("bitrate", &(rate.average / 1000).max(1).to_string())?,
-        }
-        self.set("vbv-maxrate", &(rate.highest / 1000).max(1).to_string())?;
-        self.set("vbv-bufsize", &(rate.buffer / 1000).max(1).to_string())
+    /// Changes the rate from the next picture on.
+    pub(crate) fn set_rate(&mut self, rate: Rate) {
+        self.rate = rate;
     }
 
-    /// Changes the rate from the next picture on.
-    pub(crate) fn set_rate(&mut self, rate: Rate) -> bool {
-        // SAFETY: both are open and of x265's making.
-        self.rate(rate).is_ok() && unsafe { (self.api.encoder_reconfig)(self.encoder, self.param) } >= 0
+    /// What the pictures are to take; none where the client says their QP.
+    fn target(&self) -> Option<Target> {
+        let rate = &self.rate;
+        let (bit_rate, least) = match rate.mode {
+            Mode::ConstQp { .. } => return None,
+            Mode::Constant | Mode::Variable { quality: None } => (rate.average, 1),
+            Mode::Variable { quality: Some(quality) } => (rate.highest, i32::from(quality)),
+        };
+        let frame_rate = self.settings.frame_rate;
+        Some(Target { bit_rate, peak: rate.highest, buffer: rate.buffer, frame_rate, qp: (least, 51) })
+    }
+
+    fn choose(&mut self, planes: &Planes<'_>) -> Chosen {
+        let (width, height) = (self.settings.width, self.settings.height);
+        // x265 begins a group there by itself.
+        let idr = planes.idr
+            || self.inside.is_empty() && self.since_idr == 0
+            || self.since_idr >= self.settings.gop;
+        self.since_idr = if idr { 1 } else { self.since_idr.saturating_add(1) };
+        let Some(target) = self.target() else {
+            let Mode::ConstQp { p } = self.rate.mode else { return Chosen::Constant(26) };
+            return Chosen::Constant(i32::try_from(p).unwrap_or(51));
+        };
+        let (luma, pitch) = (&planes.planes[0], planes.strides[0]);
+        let size = (usize::try_from(width).unwrap_or(0), usize::try_from(height).unwrap_or(0));
+        let glance = if self.settings.ten_bit {
+            let wide = |x: usize, y: usize| {
+                let at = y * pitch + x * 2;
+                luma[at] >> 2 | luma[at + 1] << 6
+            };
+            Glance::of(size.0, size.1, wide)
+        } else {
+            Glance::of(size.0, size.1, |x, y| luma[y * pitch + x])
+        };
+        Chosen::Controlled(self.controller.next(!idr, &target, glance, width.saturating_mul(height)))
+    }
+
+    /// Learns what a picture took, and gives its QP.
+    fn learn(&mut self, number: u64, bytes: usize) -> u32 {
+        let Some(chosen) = self.inside.remove(&number) else { return 0 };
+        if let (Chosen::Controlled(choice), Some(target)) = (chosen, self.target()) {
+            self.controller.learn(choice, &target, u32::try_from(bytes * 8).unwrap_or(u32::MAX));
+        }
+        u32::try_from(chosen.qp()).unwrap_or(0)
     }
 
     /// The parameter sets.
@@ -237,7 +296,10 @@ impl X265 {
     /// Codes a picture of three planes with these strides, or none at the end of the stream.
     pub(crate) fn encode(&mut self, picture: Option<Planes<'_>>) -> Result<Option<Coded>, Failed> {
         let input = match picture {
-            Some(Planes { planes, strides, number, idr }) => {
+            Some(given) => {
+                let chosen = self.choose(&given);
+                let Planes { planes, strides, number, idr } = given;
+                self.inside.insert(number, chosen);
                 // SAFETY: both were allocated by x265.
                 unsafe { (self.api.picture_init)(self.param, self.input) };
                 // SAFETY: allocated by x265, and used by nobody else.
@@ -246,9 +308,10 @@ impl X265 {
                     *to = planes[plane].as_mut_ptr().cast();
                     *stride = c_int::try_from(strides[plane]).unwrap_or(0);
                 }
-                fields.bit_depth = if self.ten_bit { 10 } else { 8 };
+                fields.bit_depth = if self.settings.ten_bit { 10 } else { 8 };
                 fields.pts = i64::try_from(number).unwrap_or(0);
                 fields.slice_type = if idr { IDR } else { AUTO };
+                fields.force_qp = chosen.qp() + 1;
                 self.input
             }
             None => std::ptr::null_mut(),
@@ -271,7 +334,9 @@ impl X265 {
                     _ => PictureType::B,
                 };
                 let number = u64::try_from(fields.pts).unwrap_or(u64::MAX);
-                Ok(Some(Coded { number, kind, qp: 0, bytes: payload(nals, count) }))
+                let bytes = payload(nals, count);
+                let qp = self.learn(number, bytes.len());
+                Ok(Some(Coded { number, kind, qp, bytes }))
             }
             _ => Err(Failed("x265 fails".into())),
         }

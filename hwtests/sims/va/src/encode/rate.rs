@@ -123,8 +123,11 @@ impl Rate {
         let least = if self.method == Method::Qvbr { self.min_qp.max(self.quality) } else { self.min_qp };
         let most = if self.max_qp > 0 { self.max_qp } else { 51 };
         let qp = |qp: u32| i32::try_from(qp).unwrap_or(51);
+        let bits = |kbits: i32| u32::try_from(kbits).unwrap_or(1).saturating_mul(1000);
         Target {
-            bit_rate: u32::try_from(kbits).unwrap_or(1).saturating_mul(1000),
+            bit_rate: bits(kbits),
+            peak: bits(self.peak_kbits()),
+            buffer: bits(self.buffer_kbits()),
             frame_rate: self.frame_rate,
             qp: (qp(least).max(1), qp(most)),
         }

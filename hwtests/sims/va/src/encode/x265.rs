@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
-use sim_state::rate_control::RateController;
+use sim_state::rate_control::{Glance, RateController};
 
 use crate::bits::{split_annex_b, unescape};
 use crate::encode::rate::{Method, Rate};
@@ -179,10 +179,12 @@ impl X265 {
         let samples = u32::try_from(self.tools.width * self.tools.height).unwrap_or(u32::MAX);
         let inter = kind == PictureKind::Predicted;
         let target = rate.target();
-        let qp = match rate.method {
-            Method::Cqp => client_qp,
-            Method::Icq => i32::try_from(rate.quality).unwrap_or(23),
-            Method::Cbr | Method::Vbr | Method::Qvbr => self.controller.qp(inter, &target, samples),
+        let chosen = matches!(rate.method, Method::Cbr | Method::Vbr | Method::Qvbr)
+            .then(|| self.controller.next(inter, &target, glance(picture, &self.tools), samples));
+        let qp = match (rate.method, chosen) {
+            (_, Some(chosen)) => chosen.qp,
+            (Method::Icq, None) => i32::try_from(rate.quality).unwrap_or(23),
+            (_, None) => client_qp,
         };
         let slice_type = match kind {
             PictureKind::Idr => ffi::X265_TYPE_IDR,
@@ -219,7 +221,9 @@ impl X265 {
         let is_slice = |unit: &Vec<u8>| unit_type(unit) <= NAL_LAST_SLICE;
         let units: Vec<Vec<u8>> = collect(units, count, pictures)?.into_iter().filter(is_slice).collect();
         let bytes = units.iter().map(Vec::len).sum::<usize>();
-        self.controller.learn(inter, &target, qp, u32::try_from(bytes * 8).unwrap_or(u32::MAX));
+        if let Some(chosen) = chosen {
+            self.controller.learn(chosen, &target, u32::try_from(bytes * 8).unwrap_or(u32::MAX));
+        }
         Some(Slices { units, reconstructed: Some(self.reconstructed(&output)?) })
     }
 
@@ -294,6 +298,13 @@ impl X265 {
         }
         Some(pixels)
     }
+}
+
+/// A look at a picture's luma. P010 has the upper 8 bits of a sample in its second byte.
+fn glance(picture: &Pixels, tools: &Tools) -> Glance {
+    let size = picture.layout.sample_bytes();
+    let sample = |x: usize, y: usize| picture.bytes[picture.row(0, y).0 + x * size + size - 1];
+    Glance::of(tools.width, tools.height, sample)
 }
 
 /// NAL units of an answer, without emulation prevention bytes.
