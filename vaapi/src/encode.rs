@@ -7,6 +7,9 @@
 
 mod amend;
 mod bits;
+mod buffers;
+mod config;
+mod error;
 #[cfg(test)]
 pub(crate) mod fuzz;
 mod h264;
@@ -14,130 +17,20 @@ mod hevc;
 mod level;
 mod rate;
 mod stream;
+mod syntax;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::caps::{EncodeCaps, EntryPoint, RateMode};
 use crate::device::{Codec, Device};
 use crate::error::{CallError, Status};
-use crate::ffi::{Buffer, CodedBuffer, Config, Context, Format, Surface, va};
-use crate::frame::{Frame, FrameError, Size};
-use bits::{BitWriter, escaped};
+use crate::ffi::{CodedBuffer, Config, Context, Format, Surface, va};
+use crate::frame::{Frame, Size};
+pub use config::{EncoderConfig, RateControl};
+pub use error::EncodeError;
 use rate::QpControl;
-
-/// An encoder that cannot be opened or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum EncodeError {
-    /// The device encodes no such pictures.
-    #[error("this device encodes no {}", .0.name())]
-    Unsupported(Codec),
-    /// The picture size is not one the device takes.
-    #[error("pictures of {size} cannot be encoded: sides are even, at least 16 and at most {most}")]
-    Size {
-        /// What was asked for.
-        size: Size,
-        /// What the device takes.
-        most: Size,
-    },
-    /// A profile that does not exist, or that the device does not have.
-    #[error("profile {profile:?} of {} is not one that this device encodes", codec.name())]
-    Profile {
-        /// The coding format.
-        codec: Codec,
-        /// What was asked for.
-        profile: String,
-    },
-    /// The rate of frames is not one.
-    #[error("frame rate {0}/{1} is none")]
-    FrameRate(u32, u32),
-    /// No rate control of the driver will do.
-    #[error("the driver has none of the rate controls CBR, VBR, QVBR and CQP for {}", .0.name())]
-    RateControl(Codec),
-    /// The driver refuses the encoder.
-    #[error("no {} encoder for {size} through {}", codec.name(), entry_point.name())]
-    Open {
-        /// The coding format.
-        codec: Codec,
-        /// Picture size.
-        size: Size,
-        /// Which way through the hardware.
-        entry_point: EntryPoint,
-        /// What the driver says.
-        #[source]
-        source: CallError,
-    },
-    /// A picture of another size or form.
-    #[error("picture of {got} with {bit_depth} bits given to an encoder of {size} with 8")]
-    FrameSize {
-        /// Size of the picture.
-        got: Size,
-        /// Bits of a sample.
-        bit_depth: u8,
-        /// Size of the encoder.
-        size: Size,
-    },
-    /// Encoding fails.
-    #[error("encoding a picture of {size}")]
-    Encode {
-        /// Picture size.
-        size: Size,
-        /// What the driver says.
-        #[source]
-        source: CallError,
-    },
-    /// The device did not give a picture in time.
-    #[error("the encoder gave nothing for {} ms", patience.as_millis())]
-    Stuck {
-        /// How long it was waited for.
-        patience: Duration,
-    },
-    /// A picture to find the driver's parameter sets with cannot be made.
-    #[error("a first picture")]
-    FirstPicture(#[from] FrameError),
-    /// What the driver put out is not what was asked for.
-    #[error("the driver put out {what}")]
-    Output {
-        /// What is wrong with it.
-        what: &'static str,
-    },
-}
-
-/// The bit rate of an encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateControl {
-    /// Mean, in bits per second.
-    pub bit_rate: u32,
-    /// Highest over the VBV buffer, in bits per second. The same as the mean asks for a constant rate.
-    pub max_bit_rate: u32,
-    /// VBV buffer, in bits.
-    pub buffer_bits: u32,
-}
-
-/// What an encoder is opened with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EncoderConfig {
-    /// The coding format.
-    pub codec: Codec,
-    /// Picture size; even.
-    pub size: Size,
-    /// Frames a second, as a ratio.
-    pub frame_rate: (u32, u32),
-    /// Bit rate.
-    pub rate: RateControl,
-    /// Profile: `baseline`, `main` or `high` for H.264, `main` for HEVC.
-    pub profile: String,
-    /// Which way through the hardware, where there is a choice.
-    pub entry_point: EntryPoint,
-    /// Quality from 0, the fastest, to 100, the best: mapped onto the driver's levels.
-    pub quality: u8,
-    /// Whether each picture is to come out as soon as it is coded, rather than to keep the device busy.
-    pub low_latency: bool,
-    /// Longest time for one picture: beyond it the device hangs, and what it was given is left as it is, in this process
-    /// and for all that was made on the device.
-    pub patience: Duration,
-}
+use syntax::{Step, Syntax};
 
 /// What a picture is to be coded as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,29 +56,6 @@ pub struct Coded {
 const PIPELINED: usize = 2;
 /// Reconstructed pictures: the one being coded, its reference, and one that the driver may not be done with.
 const RECONSTRUCTED: usize = 3;
-/// Smallest side that drivers take.
-const MIN_SIDE: u32 = 16;
-
-/// One picture to be coded.
-struct Step {
-    idr: bool,
-    /// `idr_pic_id`, which differs between IDR pictures in a row.
-    idr_number: u16,
-    /// Pictures since the last IDR picture, which has 0.
-    since_idr: u32,
-    /// Slice quantiser; where the driver controls the rate, a beginning.
-    qp: u8,
-    reconstructed: va::VASurfaceID,
-    reference: Option<va::VASurfaceID>,
-    coded_buffer: va::VABufferID,
-}
-
-/// The codec's own part.
-enum Syntax {
-    H264(h264::Syntax),
-    Hevc(hevc::Syntax),
-}
-
 /// A picture in the driver.
 struct Inside {
     tag: u64,
@@ -234,7 +104,7 @@ impl Encoder {
         let codec = config.codec;
         let caps = device.caps().encoder(codec, 8, config.entry_point);
         let caps = caps.ok_or(EncodeError::Unsupported(codec))?;
-        check_size(config.size, caps)?;
+        config::check_size(config.size, caps)?;
         let (frames, seconds) = config.frame_rate;
         if frames == 0 || seconds == 0 {
             return Err(EncodeError::FrameRate(frames, seconds));
@@ -311,7 +181,7 @@ impl Encoder {
             sets: Vec::new(),
             rate_mode,
             entry_point: caps.entry_point,
-            quality_level: quality_level(config.quality, caps.quality_levels),
+            quality_level: config::quality_level(config.quality, caps.quality_levels),
             packed_sequence: headers.sequence,
             packed_slice: headers.sequence && headers.slice,
             drivers_sets: false,
@@ -410,68 +280,6 @@ impl Encoder {
         Ok(())
     }
 
-    /// What the driver is told of a picture, in the order that it wants it.
-    fn buffers(&self, step: &Step) -> Result<Vec<Buffer>, CallError> {
-        let context = &self.context;
-        let mut buffers = Vec::new();
-        if step.idr {
-            buffers.push(self.syntax.sequence(context, self.idr_period())?);
-        }
-        if step.idr || self.rate_changed {
-            self.push_misc(&mut buffers)?;
-        }
-        if step.idr && self.packed_sequence {
-            let mut headers = Vec::new();
-            for set in self.syntax.parameter_sets() {
-                headers.extend_from_slice(&[0, 0, 0, 1]);
-                headers.extend_from_slice(&set);
-            }
-            let bits = headers.len() * 8;
-            push_header(context, va::VAEncPackedHeaderSequence, &headers, bits, &mut buffers)?;
-        }
-        buffers.push(self.syntax.picture(context, step)?);
-        if self.packed_slice {
-            let (header, bits) = self.syntax.slice_header(step);
-            // Escaped here and not by the driver, as parameter sets are; the bits grow by whole bytes.
-            let escaped = escaped(&header);
-            let added = (escaped.len() - header.len()) * 8;
-            let with_start = [&[0, 0, 0, 1][..], &escaped].concat();
-            push_header(context, va::VAEncPackedHeaderSlice, &with_start, bits + added + 32, &mut buffers)?;
-        }
-        buffers.push(self.syntax.slice(context, step)?);
-        Ok(buffers)
-    }
-
-    fn push_misc(&self, buffers: &mut Vec<Buffer>) -> Result<(), CallError> {
-        let context = &self.context;
-        if self.rate_mode != RateMode::Cqp {
-            let (control, buffer) = rate::parameters(self.rate_mode, self.config.rate);
-            buffers.push(Buffer::misc(context, control)?);
-            buffers.push(Buffer::misc(context, buffer)?);
-        }
-        let (frames, seconds) = self.config.frame_rate;
-        // Two halves of a word: the lower one divided by the upper one.
-        let framerate = match (u16::try_from(frames), u16::try_from(seconds)) {
-            (Ok(frames), Ok(seconds)) => u32::from(seconds) << 16 | u32::from(frames),
-            _ => (frames / seconds.max(1)).clamp(1, 1000) | 1 << 16,
-        };
-        buffers.push(Buffer::misc(
-            context,
-            va::VAEncMiscParameterFrameRate { framerate, ..Default::default() },
-        )?);
-        if let Some(quality_level) = self.quality_level {
-            let parameter = va::VAEncMiscParameterBufferQualityLevel { quality_level, ..Default::default() };
-            buffers.push(Buffer::misc(context, parameter)?);
-        }
-        Ok(())
-    }
-
-    /// Where drivers expect the next IDR picture, for their rate control: about where segments end.
-    fn idr_period(&self) -> u32 {
-        let (frames, seconds) = self.config.frame_rate;
-        (frames.saturating_mul(2) / seconds.max(1)).clamp(1, 1000)
-    }
-
     /// Nothing more will be sent: [`Self::receive`] gives what is left.
     pub fn finish(&mut self) {
         self.finished = true;
@@ -543,106 +351,8 @@ impl Encoder {
     }
 }
 
-impl Syntax {
-    fn parameter_sets(&self) -> Vec<Vec<u8>> {
-        match self {
-            Self::H264(syntax) => syntax.parameter_sets(),
-            Self::Hevc(syntax) => syntax.parameter_sets(),
-        }
-    }
-
-    fn slice_header(&self, step: &Step) -> (Vec<u8>, usize) {
-        match self {
-            Self::H264(syntax) => syntax.slice_header(step),
-            Self::Hevc(syntax) => syntax.slice_header(step),
-        }
-    }
-
-    fn sequence(&self, context: &Context, idr_period: u32) -> Result<Buffer, CallError> {
-        match self {
-            Self::H264(syntax) => Buffer::parameter(context, &syntax.sequence(idr_period)),
-            Self::Hevc(syntax) => Buffer::parameter(context, &syntax.sequence(idr_period)),
-        }
-    }
-
-    fn picture(&self, context: &Context, step: &Step) -> Result<Buffer, CallError> {
-        match self {
-            Self::H264(syntax) => Buffer::parameter(context, &syntax.picture(step)),
-            Self::Hevc(syntax) => Buffer::parameter(context, &syntax.picture(step)),
-        }
-    }
-
-    fn slice(&self, context: &Context, step: &Step) -> Result<Buffer, CallError> {
-        match self {
-            Self::H264(syntax) => Buffer::parameter(context, &syntax.slice(step)),
-            Self::Hevc(syntax) => Buffer::parameter(context, &syntax.slice(step)),
-        }
-    }
-}
-
-fn check_size(size: Size, caps: &EncodeCaps) -> Result<(), EncodeError> {
-    // Drivers that do not say take at least this; they answer for themselves.
-    let most = caps.max_size.unwrap_or(Size { width: 8192, height: 8192 });
-    let fits = size.is_even()
-        && size.width >= MIN_SIDE
-        && size.height >= MIN_SIDE
-        && size.width <= most.width
-        && size.height <= most.height;
-    if fits { Ok(()) } else { Err(EncodeError::Size { size, most }) }
-}
-
 /// Room for a coded picture: as much as its samples, and headers. A picture at the lowest quantiser of noise has a little
 /// less.
 fn coded_bytes(size: Size) -> u32 {
     u32::try_from(size.samples() * 3 / 2).unwrap_or(u32::MAX).saturating_add(1 << 16)
-}
-
-/// The driver's level of a quality from 0 to 100: 1 is its best.
-fn quality_level(quality: u8, levels: u32) -> Option<u32> {
-    let worse = u64::from(100 - quality.min(100)) * u64::from(levels.checked_sub(1)?);
-    let level = 1 + worse.div_ceil(100);
-    (levels > 1).then_some(u32::try_from(level).unwrap_or(1))
-}
-
-fn push_header(
-    context: &Context,
-    kind: va::VAEncPackedHeaderType,
-    data: &[u8],
-    bits: usize,
-    buffers: &mut Vec<Buffer>,
-) -> Result<(), CallError> {
-    let parameter = va::VAEncPackedHeaderParameterBuffer {
-        type_: kind,
-        bit_length: u32::try_from(bits).unwrap_or(0),
-        has_emulation_bytes: 1,
-        ..Default::default()
-    };
-    buffers.push(Buffer::parameter(context, &parameter)?);
-    buffers.push(Buffer::packed_header(context, data)?);
-    Ok(())
-}
-
-/// The part of video usability information that says BT.709 in limited range, the same in both standards.
-fn video_signal_type(w: &mut BitWriter) {
-    w.flag(true); // video_signal_type_present_flag
-    w.bits(3, 5); // video_format: unspecified
-    w.flag(false); // video_full_range_flag
-    w.flag(true); // colour_description_present_flag
-    w.bits(8, 1); // colour_primaries
-    w.bits(8, 1); // transfer_characteristics
-    w.bits(8, 1); // matrix_coefficients
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quality_is_spread_over_the_drivers_levels() {
-        assert_eq!(
-            (quality_level(100, 7), quality_level(0, 7), quality_level(50, 7)),
-            (Some(1), Some(7), Some(4))
-        );
-        assert_eq!((quality_level(50, 0), quality_level(50, 1)), (None, None));
-    }
 }

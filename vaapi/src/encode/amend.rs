@@ -4,6 +4,7 @@
 
 use super::EncodeError;
 use super::bits::{BitWriter, escaped};
+use super::syntax::video_signal_type;
 use crate::decode::nal::Payload;
 use crate::decode::{self, UnsaidColours};
 use crate::device::Codec;
@@ -36,7 +37,7 @@ fn sps(codec: Codec, set: &[u8], size: Size) -> Result<Vec<u8>, EncodeError> {
     match shape(&set)?.unsaid {
         None => {}
         Some(UnsaidColours::NoSignalType(at)) => {
-            set = with_bits(codec, &set, at, super::video_signal_type);
+            set = with_bits(codec, &set, at, video_signal_type);
         }
         Some(UnsaidColours::NoUsability(at)) => {
             // Behind the colours nothing else is said: six flags in H.264, seven in HEVC (E.1.1, E.2.1).
@@ -45,7 +46,7 @@ fn sps(codec: Codec, set: &[u8], size: Size) -> Result<Vec<u8>, EncodeError> {
                 w.flag(true); // vui_parameters_present_flag
                 w.flag(false); // aspect_ratio_info_present_flag
                 w.flag(false); // overscan_info_present_flag
-                super::video_signal_type(w);
+                video_signal_type(w);
                 (0..rest).for_each(|_| w.flag(false));
             });
         }

@@ -1,7 +1,8 @@
 //! H.264: parameter sets, slice headers, and what the driver is told of a picture.
 
 use super::bits::{BitWriter, escaped};
-use super::{EncodeError, EncoderConfig, Step, level};
+use super::syntax::{Step, video_signal_type};
+use super::{EncodeError, EncoderConfig, level};
 use crate::device::Codec;
 use crate::ffi::va;
 use crate::ffi::words::{EncH264PicFields, EncH264SeqFields, EncH264VuiFields};
@@ -123,7 +124,7 @@ impl Syntax {
         w.flag(true); // aspect_ratio_info_present_flag
         w.bits(8, 1); // square
         w.flag(false); // overscan_info_present_flag
-        super::video_signal_type(w);
+        video_signal_type(w);
         w.flag(false); // chroma_loc_info_present_flag
         w.flag(true); // timing_info_present_flag
         let (num_units_in_tick, time_scale) = self.tick();

@@ -1,7 +1,8 @@
 //! HEVC: parameter sets, slice headers, and what the driver is told of a picture.
 
 use super::bits::{BitWriter, escaped};
-use super::{EncodeError, EncoderConfig, Step, level};
+use super::syntax::{Step, video_signal_type};
+use super::{EncodeError, EncoderConfig, level};
 use crate::caps::EncodeCaps;
 use crate::decode::nal::Payload;
 use crate::device::Codec;
@@ -216,7 +217,7 @@ impl Syntax {
         w.flag(true); // aspect_ratio_info_present_flag
         w.bits(8, 1); // square
         w.flag(false); // overscan_info_present_flag
-        super::video_signal_type(w);
+        video_signal_type(w);
         w.flag(false); // chroma_loc_info_present_flag
         w.flag(false); // neutral_chroma_indication_flag
         w.flag(false); // field_seq_flag
