@@ -5,6 +5,7 @@
 //!
 //! What a device is known to fail is in [`known_failure`], with a reason.
 
+mod coders;
 mod fault;
 pub mod nvidia;
 pub mod software;

@@ -3,13 +3,10 @@
 use gpu::caps::NoDecode;
 use gpu::encode::{EncodeError, Preset, Profile, Tuning};
 use gpu::frame::Format;
-use gpu::{
-    Decoder, DecoderConfig, Device, Encoder, EncoderConfig, Frame, FrameKind, RateControl, Scaler, Size,
-};
+use gpu::{Decoder, DecoderConfig, Device, Encoder, EncoderConfig, Frame, Scaler, Size};
 
-use crate::conformance::{
-    Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, chain, patience,
-};
+use super::coders::coders;
+use super::{Codec, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, chain, patience};
 
 /// An open device.
 pub struct Nvidia(Device);
@@ -44,10 +41,6 @@ fn picture(frame: &Frame) -> Result<Picture, Failure> {
     Ok(Picture { width: size.width, height: size.height, planes })
 }
 
-fn rate(bit_rate: u32) -> RateControl {
-    RateControl { bit_rate, max_bit_rate: bit_rate, buffer_bits: bit_rate / 2 }
-}
-
 fn format(codec: Codec) -> gpu::Codec {
     match codec {
         Codec::H264 => gpu::Codec::H264,
@@ -55,6 +48,8 @@ fn format(codec: Codec) -> gpu::Codec {
         Codec::Av1 => gpu::Codec::Av1,
     }
 }
+
+coders!(gpu, frame, picture);
 
 impl Engine for Nvidia {
     fn name(&self) -> String {
@@ -111,49 +106,5 @@ impl Engine for Nvidia {
     fn scale(&self, from: &Picture, width: u32, height: u32) -> Result<Picture, Failure> {
         let mut scaler = Scaler::new(&self.0);
         picture(&scaler.scale(&frame(&self.0, from)?, Size { width, height })?)
-    }
-}
-
-struct Coder {
-    device: Device,
-    encoder: Encoder,
-    tag: u64,
-}
-
-impl Encode for Coder {
-    fn configuration(&self) -> Vec<u8> {
-        self.encoder.configuration().to_vec()
-    }
-
-    fn send(&mut self, picture: &Picture, idr: bool) -> Result<(), Failure> {
-        self.tag += 1;
-        let kind = if idr { FrameKind::Idr } else { FrameKind::Any };
-        Ok(self.encoder.send(&frame(&self.device, picture)?, self.tag, kind)?)
-    }
-
-    fn receive(&mut self) -> Result<Option<Coded>, Failure> {
-        Ok(self.encoder.receive()?.map(|coded| Coded { key: coded.key, data: coded.data }))
-    }
-
-    fn finish(&mut self) {
-        self.encoder.finish();
-    }
-
-    fn set_bit_rate(&mut self, bit_rate: u32) -> Result<(), Failure> {
-        Ok(self.encoder.set_rate(rate(bit_rate))?)
-    }
-}
-
-impl Decode for Decoder {
-    fn send(&mut self, unit: &[u8]) -> Result<(), Failure> {
-        Ok(Decoder::send(self, unit, 0)?)
-    }
-
-    fn receive(&mut self) -> Result<Option<Picture>, Failure> {
-        Decoder::receive(self)?.map(|decoded| picture(&decoded.frame)).transpose()
-    }
-
-    fn finish(&mut self) {
-        Decoder::finish(self);
     }
 }

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use vaapi::{
-    Decoder, DecoderConfig, Device, Encoder, EncoderConfig, EntryPoint, Frame, FrameKind, Node, RateControl,
-    Scaler, Size,
-};
+use vaapi::{Decoder, DecoderConfig, Device, Encoder, EncoderConfig, EntryPoint, Frame, Node, Scaler, Size};
 
-use crate::conformance::{Codec, Coded, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, patience};
+use super::coders::coders;
+use super::{Codec, Decode, Encode, Engine, FRAME_RATE, Failure, Job, Picture, patience};
 
 /// An open node.
 pub struct Vaapi {
@@ -36,10 +34,6 @@ fn picture(frame: &Frame) -> Result<Picture, Failure> {
     Ok(Picture { width: samples.size.width, height: samples.size.height, planes: samples.planes })
 }
 
-fn rate(bit_rate: u32) -> RateControl {
-    RateControl { bit_rate, max_bit_rate: bit_rate, buffer_bits: bit_rate / 2 }
-}
-
 /// AV1 is not coded over VA-API here: the worker leaves it to the CPU.
 fn format(codec: Codec) -> Option<vaapi::Codec> {
     match codec {
@@ -52,6 +46,8 @@ fn format(codec: Codec) -> Option<vaapi::Codec> {
 fn format_or_failure(codec: Codec) -> Result<vaapi::Codec, Failure> {
     format(codec).ok_or_else(|| "AV1 over VA-API".into())
 }
+
+coders!(vaapi, frame, picture);
 
 impl Engine for Vaapi {
     fn name(&self) -> String {
@@ -98,49 +94,5 @@ impl Engine for Vaapi {
     fn scale(&self, from: &Picture, width: u32, height: u32) -> Result<Picture, Failure> {
         let mut scaler = Scaler::new(&self.device);
         picture(&scaler.scale(&frame(&self.device, from)?, Size { width, height })?)
-    }
-}
-
-struct Coder {
-    device: Device,
-    encoder: Encoder,
-    tag: u64,
-}
-
-impl Encode for Coder {
-    fn configuration(&self) -> Vec<u8> {
-        self.encoder.configuration().to_vec()
-    }
-
-    fn send(&mut self, picture: &Picture, idr: bool) -> Result<(), Failure> {
-        self.tag += 1;
-        let kind = if idr { FrameKind::Idr } else { FrameKind::Any };
-        Ok(self.encoder.send(&frame(&self.device, picture)?, self.tag, kind)?)
-    }
-
-    fn receive(&mut self) -> Result<Option<Coded>, Failure> {
-        Ok(self.encoder.receive()?.map(|coded| Coded { key: coded.key, data: coded.data }))
-    }
-
-    fn finish(&mut self) {
-        self.encoder.finish();
-    }
-
-    fn set_bit_rate(&mut self, bit_rate: u32) -> Result<(), Failure> {
-        Ok(self.encoder.set_rate(rate(bit_rate))?)
-    }
-}
-
-impl Decode for Decoder {
-    fn send(&mut self, unit: &[u8]) -> Result<(), Failure> {
-        Ok(Decoder::send(self, unit, 0)?)
-    }
-
-    fn receive(&mut self) -> Result<Option<Picture>, Failure> {
-        Decoder::receive(self)?.map(|decoded| picture(&decoded.frame)).transpose()
-    }
-
-    fn finish(&mut self) {
-        Decoder::finish(self);
     }
 }

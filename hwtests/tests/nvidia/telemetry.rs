@@ -34,6 +34,7 @@ nvmlShutdown()
 #[test]
 fn utilisation_and_live_sessions_are_read_during_a_run() {
     let simulation = Simulation::of("l4", "encode_units = 1\nencode_mpx_s = 10");
+    let mut python = python(&simulation);
     let mut command = simulation.nvidia(FFMPEG);
     // 640x360 is 0.23 Mpx: 43 a second at 10 Mpx/s, and the one engine is busy all the time.
     command.args(["-v", "error", "-stream_loop", "-1", "-i"]).arg(natural_clip());
@@ -42,7 +43,7 @@ fn utilisation_and_live_sessions_are_read_during_a_run() {
     wait_until(Duration::from_secs(30), "the engine to be busy", || {
         (simulation.state().utilisation_percent(0, Engine::Encode) >= 90).then_some(())
     });
-    let output = run(python(&simulation).args(["-c", LOOK]));
+    let output = run(python.args(["-c", LOOK]));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let pid = ffmpeg.id();
     ffmpeg.kill().expect("it runs");

@@ -14,7 +14,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use worker_protocol::device::Ability;
 use worker_protocol::{EngineKind, Inventory};
+
+use pictures::Picture;
 
 /// What to look for.
 #[derive(Debug, Args)]
@@ -80,4 +83,27 @@ pub(crate) fn print<T: Serialize>(answer: &T) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is decoded of what a driver offers, with its name for each format: one line a format, with the last of its depths
+/// of which a picture came out.
+fn decoders<C>(
+    offered: impl Iterator<Item = (Ability, C)>,
+    decode: impl Fn(C, &Picture) -> Result<(), String>,
+    problems: &mut Vec<String>,
+) -> Vec<Ability> {
+    let mut abilities: Vec<Ability> = Vec::new();
+    for (ability, name) in offered {
+        let Some(picture) = pictures::of(ability.codec, ability.bit_depth) else { continue };
+        if let Err(problem) = decode(name, picture) {
+            let (codec, depth) = (ability.codec.name(), ability.bit_depth);
+            problems.push(format!("{codec} of {depth} bits does not decode: {problem}"));
+            continue;
+        }
+        match abilities.iter_mut().find(|known| known.codec == ability.codec) {
+            Some(known) => *known = ability,
+            None => abilities.push(ability),
+        }
+    }
+    abilities
 }

@@ -7,7 +7,7 @@ use media::{Size, VideoCodec};
 use worker_protocol::device::{Ability, DeviceReport, Unusable};
 use worker_protocol::{DeviceId, EngineKind, Inventory};
 
-use super::pictures::{self, Picture};
+use super::pictures::Picture;
 use crate::run::chain;
 
 /// The devices, and what opens there.
@@ -107,29 +107,18 @@ const fn codec_of(codec: Codec) -> VideoCodec {
     }
 }
 
-/// What is decoded: one line a format, with the most bits of which a picture came out.
+/// What is decoded.
 fn decoders(device: &Device, caps: &[DecodeCaps], problems: &mut Vec<String>) -> Vec<Ability> {
-    let mut abilities: Vec<Ability> = Vec::new();
-    for caps in caps {
-        let codec = codec_of(caps.codec);
-        let Some(picture) = pictures::of(codec, caps.depth) else { continue };
-        if let Err(problem) = decode(device, caps.codec, picture) {
-            let (codec, depth) = (codec.name(), caps.depth);
-            problems.push(format!("{codec} of {depth} bits does not decode: {problem}"));
-            continue;
-        }
+    let offered = caps.iter().map(|caps| {
         let ability = Ability {
-            codec,
+            codec: codec_of(caps.codec),
             bit_depth: caps.depth,
             max_size: Some(Size { width: caps.max.width, height: caps.max.height }),
             notes: (caps.engines > 1).then(|| format!("{} engines", caps.engines)).into_iter().collect(),
         };
-        match abilities.iter_mut().find(|known| known.codec == codec) {
-            Some(known) => *known = ability,
-            None => abilities.push(ability),
-        }
-    }
-    abilities
+        (ability, caps.codec)
+    });
+    super::decoders(offered, |codec, picture| decode(device, codec, picture), problems)
 }
 
 /// Has a decoder of its own decode the picture, and waits until it is there.

@@ -8,7 +8,7 @@ use vaapi::{Codec, Decoder, DecoderConfig, Device, DeviceError, EncoderConfig, N
 use worker_protocol::device::{Ability, DeviceReport, Unusable};
 use worker_protocol::{DeviceId, EngineKind, Inventory};
 
-use super::pictures::{self, Picture};
+use super::pictures::Picture;
 use crate::run::chain;
 
 /// What the nodes are, and what opens there. All of the machine's where none is named.
@@ -101,31 +101,20 @@ const fn codec_of(codec: Codec) -> VideoCodec {
     }
 }
 
-/// What is decoded: one line a format, with the most bits of which a picture came out.
+/// What is decoded.
 fn decoders(device: &Device, problems: &mut Vec<String>) -> Vec<Ability> {
     let mut caps: Vec<&DecodeCaps> = device.caps().decode.iter().collect();
     caps.sort_by_key(|caps| (Codec::ALL.iter().position(|codec| *codec == caps.codec), caps.bit_depth));
-    let mut abilities: Vec<Ability> = Vec::new();
-    for caps in caps {
-        let codec = codec_of(caps.codec);
-        let Some(picture) = pictures::of(codec, caps.bit_depth) else { continue };
-        if let Err(problem) = decode(device, caps.codec, picture) {
-            let (codec, depth) = (codec.name(), caps.bit_depth);
-            problems.push(format!("{codec} of {depth} bits does not decode: {problem}"));
-            continue;
-        }
+    let offered = caps.into_iter().map(|caps| {
         let ability = Ability {
-            codec,
+            codec: codec_of(caps.codec),
             bit_depth: caps.bit_depth,
             max_size: caps.max_size.map(|size| Size { width: size.width, height: size.height }),
             notes: Vec::new(),
         };
-        match abilities.iter_mut().find(|known| known.codec == codec) {
-            Some(known) => *known = ability,
-            None => abilities.push(ability),
-        }
-    }
-    abilities
+        (ability, caps.codec)
+    });
+    super::decoders(offered, |codec, picture| decode(device, codec, picture), problems)
 }
 
 /// Has a decoder of its own decode the picture, and waits until it is there.
