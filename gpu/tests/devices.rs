@@ -38,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gpu::Device;
+use test_support::again::{again, passes};
 
 /// Set for a process that is to run a test on the device it finds.
 const INNER: &str = "GPU_TESTS_INNER";
@@ -90,17 +91,9 @@ fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<Seen> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plan.toml");
     std::fs::write(&file, format!("state = \"state\"\n{plan}")).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env("LD_LIBRARY_PATH", &sims)
-        .env(PLAN, &file)
-        .env(INNER, "1")
-        .output()
-        .unwrap();
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "on a simulated device:\n{text}");
-    assert!(text.contains("1 passed"), "the test did not run in its own process:\n{text}");
+    let mut command = again(test);
+    let (passed, text) = passes(command.env("LD_LIBRARY_PATH", &sims).env(PLAN, &file).env(INNER, "1"));
+    assert!(passed, "on a simulated device:\n{text}");
     println!("{text}");
     let said = text;
     let report = Command::new(sims.join("../sim-report")).arg(&file).output().unwrap();

@@ -28,6 +28,7 @@ mod scaling;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use test_support::again::{again, passes};
 use vaapi::{Device, Node};
 
 /// Set for a process that is to run a test on the device it finds.
@@ -80,19 +81,11 @@ fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<serde_js
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plan.toml");
     std::fs::write(&file, format!("state = \"{}\"\n{plan}", folder.path().join("state").display())).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env("LIBVA_DRIVERS_PATH", &sims)
-        .env("LIBVA_DRIVER_NAME", "sim")
-        .env("LD_PRELOAD", sims.join("libsim_drm.so"))
-        .env(PLAN, &file)
-        .env(INNER, "1")
-        .output()
-        .unwrap();
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "on a simulated device:\n{text}");
-    assert!(text.contains("1 passed"), "the test did not run in its own process:\n{text}");
+    let mut command = again(test);
+    command.env("LIBVA_DRIVERS_PATH", &sims).env("LIBVA_DRIVER_NAME", "sim");
+    command.env("LD_PRELOAD", sims.join("libsim_drm.so")).env(PLAN, &file).env(INNER, "1");
+    let (passed, text) = passes(&mut command);
+    assert!(passed, "on a simulated device:\n{text}");
     println!("{text}");
     let report = Command::new(sims.join("../sim-report")).arg(&file).output().unwrap();
     let text = String::from_utf8_lossy(&report.stdout);

@@ -1,6 +1,6 @@
 //! What `HWTESTS_REQUIRE` asks for has to be there.
 
-use std::process::Command;
+use test_support::again::{again, passes};
 
 use crate::{INNER, PLAN, on_devices, sims};
 
@@ -19,18 +19,9 @@ fn a_device_that_is_asked_for_and_not_there_is_a_failure() {
     let plan = folder.path().join("plan.toml");
     std::fs::write(&plan, "state = \"state\"\ndevice = []\n").unwrap();
     let run = |asked: &str| {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env("LD_LIBRARY_PATH", sims())
-            .env(PLAN, &plan)
-            .env(AGAIN, "1")
-            .env("HWTESTS_REQUIRE", asked)
-            .env_remove(INNER)
-            .output()
-            .unwrap();
-        let said =
-            [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
-        (output.status.success(), said)
+        let mut command = again(test);
+        command.env("LD_LIBRARY_PATH", sims()).env(PLAN, &plan).env(AGAIN, "1").env_remove(INNER);
+        passes(command.env("HWTESTS_REQUIRE", asked))
     };
     let (passed, said) = run("");
     assert!(passed && said.contains("skipped on a real device"), "{said}");

@@ -1,6 +1,6 @@
 //! What `HWTESTS_REQUIRE` asks for has to be there.
 
-use std::process::Command;
+use test_support::again::{again, passes};
 
 use crate::{INNER, on_devices};
 
@@ -15,19 +15,10 @@ fn a_device_that_is_asked_for_and_not_there_is_a_failure() {
         return;
     }
     let run = |asked: &str| {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            // Where the machine has a node, there is no driver for it.
-            .env("LIBVA_DRIVERS_PATH", "/nonexistent")
-            .env("LIBVA_DRIVER_NAME", "nonexistent")
-            .env(AGAIN, "1")
-            .env("HWTESTS_REQUIRE", asked)
-            .env_remove(INNER)
-            .output()
-            .unwrap();
-        let said =
-            [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
-        (output.status.success(), said)
+        let mut command = again(test);
+        // Where the machine has a node, there is no driver for it.
+        command.env("LIBVA_DRIVERS_PATH", "/nonexistent").env("LIBVA_DRIVER_NAME", "nonexistent");
+        passes(command.env(AGAIN, "1").env("HWTESTS_REQUIRE", asked).env_remove(INNER))
     };
     let (passed, said) = run("nvidia");
     assert!(passed, "{said}");

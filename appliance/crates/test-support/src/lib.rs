@@ -10,13 +10,14 @@
 //! - [`small_disk`]: a disk that can be filled.
 //! - [`asked`]: what whoever runs the tests asks of them.
 //! - [`browser`]: players in headless Chromium.
-//! - [`process`]: children that end with the test, and whose logs are shown where it fails; [`wait`]: conditions with
-//!   deadlines.
+//! - [`process`]: children that end with the test, and whose logs are shown where it fails; [`again`]: a test in a
+//!   process of its own; [`wait`]: conditions with deadlines.
 //!
 //! Everything here panics with a sentence where a test could not go on: that is how a test fails.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod again;
 pub mod asked;
 pub mod boxes;
 pub mod browser;
