@@ -123,7 +123,9 @@ fn table(found: &Inventory, measured: &[Calibration]) -> String {
         line("  decodes", &abilities(&device.decode));
         line("  encodes", &abilities(&device.encode));
         if let Some(measured) = measured.iter().find(|measured| speeds::holds(measured, device)) {
-            line("  speed", &speed(measured));
+            for speeds in speeds_of(measured) {
+                line("  speed", &speeds);
+            }
         }
         for problem in &device.problems {
             line("  problem", problem);
@@ -184,21 +186,23 @@ fn abilities(abilities: &[Ability]) -> String {
     abilities.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// The one speed that is asked for most: H.264 at the preset that ladders have by default.
-fn speed(measured: &Calibration) -> String {
-    let h264 = |step: Step, preset: &str| {
-        let found = measured.speeds.iter().find(|speed| {
-            speed.step == step
-                && speed.codec == VideoCodec::H264
-                && (step == Step::Decode || speed.preset == preset)
-        });
-        found.map_or("not measured".to_owned(), |speed| format!("{:.0} Mpx/s", speed.megasamples_per_second))
+/// For each format that was measured, how fast it is decoded, and encoded at each preset.
+fn speeds_of(measured: &Calibration) -> Vec<String> {
+    let of = |codec: VideoCodec| {
+        let of_codec = |step| measured.speeds.iter().filter(move |s| (s.step, s.codec) == (step, codec));
+        let mut facts = Vec::new();
+        if let Some(speed) = of_codec(Step::Decode).next() {
+            facts.push(format!("decodes {:.0} Mpx/s", speed.megasamples_per_second));
+        }
+        let presets: Vec<String> = of_codec(Step::Encode)
+            .map(|speed| format!("{:.0} at {}", speed.megasamples_per_second, speed.preset))
+            .collect();
+        if !presets.is_empty() {
+            facts.push(format!("encodes {} (Mpx/s)", presets.join(", ")));
+        }
+        (!facts.is_empty()).then(|| format!("{}: {}", codec.name(), facts.join("; ")))
     };
-    format!(
-        "H.264: decodes {}, encodes {} at veryfast",
-        h264(Step::Decode, ""),
-        h264(Step::Encode, "veryfast")
-    )
+    [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Av1].into_iter().filter_map(of).collect()
 }
 
 fn speed_table(measured: &Calibration) -> String {
@@ -223,7 +227,7 @@ fn speed_table(measured: &Calibration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use worker_protocol::device::Unusable;
+    use worker_protocol::device::{Speed, Unusable};
 
     use super::*;
     use crate::devices::choice::tests::inventory;
@@ -257,5 +261,38 @@ mod tests {
         };
         let text = speed_table(&measured);
         assert!(text.ends_with("\n  problem decoding AV1 is not measured: no picture came\n"), "{text}");
+    }
+
+    #[test]
+    fn what_was_measured_stands_there_for_each_format_and_preset() {
+        let found = inventory(&["vaapi:0000:00:02.0"]);
+        let device = &found.devices[0];
+        let speed = |step, codec, preset: &str, megasamples_per_second| Speed {
+            step,
+            codec,
+            preset: preset.to_owned(),
+            megasamples_per_second,
+            sessions: 2,
+        };
+        let measured = Calibration {
+            id: device.id.clone(),
+            name: device.name.clone(),
+            driver: device.driver.clone(),
+            problems: Vec::new(),
+            speeds: vec![
+                speed(Step::Decode, VideoCodec::H264, "", 812.4),
+                speed(Step::Decode, VideoCodec::Av1, "", 300.0),
+                speed(Step::Encode, VideoCodec::H264, "ultrafast", 500.0),
+                speed(Step::Encode, VideoCodec::H264, "slow", 250.6),
+                speed(Step::Encode, VideoCodec::Hevc, "slow", 99.0),
+            ],
+        };
+        let speeds = "  speed    H.264: decodes 812 Mpx/s; encodes 500 at ultrafast, 251 at slow (Mpx/s)\n  \
+             speed    HEVC: encodes 99 at slow (Mpx/s)\n  speed    AV1: decodes 300 Mpx/s\n";
+        let text = table(&found, std::slice::from_ref(&measured));
+        assert!(text.contains(speeds), "{text}");
+        // One of another driver does not hold.
+        let other = Calibration { driver: "a driver 1.1".to_owned(), ..measured };
+        assert!(!table(&found, &[other]).contains("speed"));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The pictures are drawn: texture that drifts, with grain, which asks about as much of an encoder as camera pictures
 //! do. Sessions are added until that gives no more. Decoding is measured with every format that the device decodes, of
-//! streams that the CPU codes first; encoding with H.264, the one that rungs are coded in.
+//! streams that the CPU codes first; encoding with every format that the device's own encoders
+//! opened for, at each preset. Rungs are coded in H.264.
 
 mod pictures;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use media::ladder::RungRate;
 use media::{FrameRate, Latency, Rung, Size, VideoCodec};
-use worker_protocol::device::{Calibration, Speed, Step};
+use worker_protocol::device::{Ability, Calibration, DeviceReport, Speed, Step};
 use worker_protocol::{DeviceId, EngineKind};
 
 use crate::clock;
@@ -104,26 +105,34 @@ fn measure(id: &DeviceId) -> Result<Calibration, CalibrateError> {
     let node = (id.engine() == EngineKind::Vaapi && node.is_absolute()).then(|| node.to_owned());
     let found = probe::look(id.engine(), node.as_slice());
     let report = found.device(id).ok_or_else(|| CalibrateError::Unknown(id.clone()))?;
-    let decodes: Vec<VideoCodec> = report.decode.iter().map(|ability| ability.codec).collect();
-    let (speeds, problems) = match id.engine() {
-        EngineKind::Software => of(&FULL, &decodes, &|| Ok(SoftwareEngine::open()))?,
-        EngineKind::Vaapi => of(&FULL, &decodes, &|| VaapiEngine::open(id.address()))?,
-        EngineKind::Nvidia => of(&FULL, &decodes, &|| NvidiaEngine::open(id.address()))?,
-        EngineKind::NvidiaDecode => of(&FULL, &decodes, &|| NvidiaDecodeEngine::open(id.address()))?,
-    };
+    let (speeds, problems) = measured(&FULL, report)?;
     let (name, driver) = (report.name.clone(), report.driver.clone());
     Ok(Calibration { id: id.clone(), name, driver, speeds, problems })
 }
 
-/// All speeds of an engine that `open` opens, and that decodes these formats. A format that cannot be decoded keeps
-/// nobody from knowing the rest: it becomes a sentence.
+/// All speeds of a device that was found, and why others are missing.
+fn measured(effort: &Effort, report: &DeviceReport) -> Result<(Vec<Speed>, Vec<String>), CalibrateError> {
+    let formats = |abilities: &[Ability]| abilities.iter().map(|ability| ability.codec).collect::<Vec<_>>();
+    let (decodes, encodes) = (formats(&report.decode), formats(&report.encode));
+    let address = report.id.address();
+    match report.id.engine() {
+        EngineKind::Software => of(effort, &decodes, &encodes, &|| Ok(SoftwareEngine::open())),
+        EngineKind::Vaapi => of(effort, &decodes, &encodes, &|| VaapiEngine::open(address)),
+        EngineKind::Nvidia => of(effort, &decodes, &encodes, &|| NvidiaEngine::open(address)),
+        EngineKind::NvidiaDecode => of(effort, &decodes, &encodes, &|| NvidiaDecodeEngine::open(address)),
+    }
+}
+
+/// All speeds of an engine that `open` opens, and that decodes and encodes these formats. What does not work keeps nobody
+/// from knowing the rest: it becomes a sentence.
 fn of<E: Engine>(
     effort: &Effort,
     decodes: &[VideoCodec],
+    encodes: &[VideoCodec],
     open: &(impl Fn() -> Result<E, EngineError> + Sync),
 ) -> Result<(Vec<Speed>, Vec<String>), CalibrateError> {
     let drawn = pictures::drawn(effort.size);
-    let mut speeds = Vec::with_capacity(effort.presets.len() + decodes.len());
+    let mut speeds = Vec::with_capacity(decodes.len() + encodes.len() * effort.presets.len());
     let mut problems = Vec::new();
     for codec in decodes.iter().copied() {
         let coded = match pictures::coded(codec, effort.size, &drawn) {
@@ -142,10 +151,18 @@ fn of<E: Engine>(
             Err(error) => return Err(error),
         }
     }
-    for preset in effort.presets {
-        let session = |sessions| encode(effort, &mut open()?, &drawn, preset, sessions);
-        let (rate, sessions) = best(effort, &session)?;
-        speeds.push(speed(Step::Encode, VideoCodec::H264, preset, rate, sessions));
+    for codec in encodes.iter().copied() {
+        for preset in effort.presets {
+            let session = |sessions| encode(effort, &mut open()?, codec, &drawn, preset, sessions);
+            match best(effort, &session) {
+                Ok((rate, sessions)) => speeds.push(speed(Step::Encode, codec, preset, rate, sessions)),
+                Err(CalibrateError::Engine(error)) => {
+                    let (codec, error) = (codec.name(), chain(&error));
+                    problems.push(format!("encoding {codec} at {preset} is not measured: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
     Ok((speeds, problems))
 }
@@ -249,6 +266,7 @@ fn decode<E: Engine>(
 fn encode<E: Engine>(
     effort: &Effort,
     engine: &mut E,
+    codec: VideoCodec,
     drawn: &[Planes],
     preset: &str,
     sessions: u32,
@@ -256,7 +274,7 @@ fn encode<E: Engine>(
     let rung = rung(effort.size, preset);
     let all = rung.samples_per_second(frame_rate()).saturating_mul(u64::from(sessions));
     let frames: Vec<E::Frame> = drawn.iter().map(|planes| engine.drawn(planes)).collect::<Result<_, _>>()?;
-    let mut encoder = engine.encoder(&rung, frame_rate(), all, Latency::Standard)?;
+    let mut encoder = engine.encoder(codec, &rung, frame_rate(), all, Latency::Standard)?;
     let mut meter = Meter::new();
     for (tag, frame) in (0..).zip(frames.iter().cycle()) {
         if meter.elapsed() >= effort.span {

@@ -69,10 +69,12 @@ pub(crate) trait Engine {
     ) -> Result<Self::Decoder, EngineError>;
 
     /// An encoder for a rung at `frame_rate`, the rung's own. `all` is what all rungs together ask of the device, in
-    /// luma samples a second. The configuration of what comes out is a function of the rung, its rate and `latency`
-    /// alone: a worker that takes over continues the same track.
+    /// luma samples a second. The configuration of what comes out is a function of the format, the rung, its rate and
+    /// `latency` alone: a worker that takes over continues the same track. A rung's profile is one of H.264's; others
+    /// have their Main.
     fn encoder(
         &mut self,
+        codec: VideoCodec,
         rung: &Rung,
         frame_rate: FrameRate,
         all: u64,

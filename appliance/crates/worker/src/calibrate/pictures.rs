@@ -99,7 +99,7 @@ pub(super) fn coded(codec: VideoCodec, size: Size, drawn: &[Planes]) -> Result<C
 }
 
 fn in_h264<E: Engine>(engine: &mut E, rung: &Rung, frames: &[E::Frame]) -> Result<Coded, EngineError> {
-    let mut encoder = engine.encoder(rung, frame_rate(), 1, Latency::Low)?;
+    let mut encoder = engine.encoder(VideoCodec::H264, rung, frame_rate(), 1, Latency::Low)?;
     let mut units = Vec::new();
     for (tag, frame) in (0..GOP).zip(frames.iter().cycle()) {
         encoder.send(frame, tag, Wish { idr: tag == 0, repeated: false })?;

@@ -40,6 +40,14 @@ fn size_to(size: Size) -> gpu::Size {
     gpu::Size { width: size.width, height: size.height }
 }
 
+const fn codec_to(codec: VideoCodec) -> Codec {
+    match codec {
+        VideoCodec::H264 => Codec::H264,
+        VideoCodec::Hevc => Codec::Hevc,
+        VideoCodec::Av1 => Codec::Av1,
+    }
+}
+
 fn upload(device: &Device, planes: &Planes) -> Result<gpu::Frame, EngineError> {
     let [y, blue, red] = &planes.samples;
     gpu::Frame::from_planes(device, size_to(planes.size), [y, blue, red])
@@ -66,11 +74,7 @@ impl Cuda {
             Uploading::open(codec, &record, load, latency, upload)
         };
         let config = DecoderConfig {
-            codec: match codec {
-                VideoCodec::H264 => Codec::H264,
-                VideoCodec::Hevc => Codec::Hevc,
-                VideoCodec::Av1 => Codec::Av1,
-            },
+            codec: codec_to(codec),
             configuration: Some(configuration),
             low_latency: latency == Latency::Low,
         };
@@ -122,6 +126,7 @@ impl Engine for NvidiaEngine {
 
     fn encoder(
         &mut self,
+        codec: VideoCodec,
         rung: &Rung,
         frame_rate: FrameRate,
         _all: u64,
@@ -130,7 +135,7 @@ impl Engine for NvidiaEngine {
         let low = latency == Latency::Low;
         let profile = Profile::from_name(&rung.profile).unwrap_or(Profile::High);
         let config = EncoderConfig {
-            codec: Codec::H264,
+            codec: codec_to(codec),
             size: size_to(rung.size),
             frame_rate: (frame_rate.numerator(), frame_rate.denominator()),
             rate: RateControl {
@@ -206,12 +211,13 @@ impl Engine for NvidiaDecodeEngine {
 
     fn encoder(
         &mut self,
+        codec: VideoCodec,
         rung: &Rung,
         frame_rate: FrameRate,
         all: u64,
         latency: Latency,
     ) -> Result<Self::Encoder, EngineError> {
-        self.software.encoder(rung, frame_rate, all, latency).map(Downloading)
+        self.software.encoder(codec, rung, frame_rate, all, latency).map(Downloading)
     }
 
     fn scale(&mut self, frame: &Self::Frame, to: Size) -> Result<Self::Frame, EngineError> {

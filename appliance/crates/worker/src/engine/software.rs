@@ -80,11 +80,16 @@ impl Engine for SoftwareEngine {
 
     fn encoder(
         &mut self,
+        codec: VideoCodec,
         rung: &Rung,
         frame_rate: FrameRate,
         all: u64,
         latency: Latency,
     ) -> Result<Self::Encoder, EngineError> {
+        if codec != VideoCodec::H264 {
+            let source = format!("x264 codes no {}", codec.name()).into();
+            return Err(EngineError::OpenEncoder { rung: rung.name.clone(), source });
+        }
         let of_one = ENCODE_THREAD_MEGASAMPLES.iter().find(|(preset, _)| *preset == rung.preset);
         let of_one = of_one.map_or(4, |(_, mega)| *mega) * 1_000_000;
         let load = rung.size.samples_per_second(frame_rate);

@@ -45,6 +45,15 @@ fn size_to(size: Size) -> vaapi::Size {
     vaapi::Size { width: size.width, height: size.height }
 }
 
+/// AV1 is coded by the CPU.
+const fn codec_to(codec: VideoCodec) -> Option<Codec> {
+    match codec {
+        VideoCodec::H264 => Some(Codec::H264),
+        VideoCodec::Hevc => Some(Codec::Hevc),
+        VideoCodec::Av1 => None,
+    }
+}
+
 fn upload(device: &Device, planes: &Planes) -> Result<vaapi::Frame, EngineError> {
     let [y, blue, red] = &planes.samples;
     vaapi::Frame::from_planes(device, size_to(planes.size), [y, blue, red])
@@ -68,10 +77,8 @@ impl Engine for VaapiEngine {
             let upload = Box::new(move |planes: &Planes| upload(&device, planes));
             Uploading::open(codec, &record, load, latency, upload)
         };
-        let own = match codec {
-            VideoCodec::H264 => Codec::H264,
-            VideoCodec::Hevc => Codec::Hevc,
-            VideoCodec::Av1 => return Ok(fallback::Decoder::Uploading(Box::new(stand_in()?))),
+        let Some(own) = codec_to(codec) else {
+            return Ok(fallback::Decoder::Uploading(Box::new(stand_in()?)));
         };
         let opened = vaapi::Decoder::open(&self.device, &DecoderConfig { codec: own, configuration });
         fallback::Decoder::of(opened, stand_in)
@@ -79,13 +86,16 @@ impl Engine for VaapiEngine {
 
     fn encoder(
         &mut self,
+        codec: VideoCodec,
         rung: &Rung,
         frame_rate: FrameRate,
         _all: u64,
         latency: Latency,
     ) -> Result<Self::Encoder, EngineError> {
+        let failed = |source| EngineError::OpenEncoder { rung: rung.name.clone(), source };
+        let own = codec_to(codec).ok_or_else(|| failed(format!("no {} here", codec.name()).into()))?;
         let config = EncoderConfig {
-            codec: Codec::H264,
+            codec: own,
             size: size_to(rung.size),
             frame_rate: (frame_rate.numerator(), frame_rate.denominator()),
             rate: RateControl {
@@ -93,7 +103,7 @@ impl Engine for VaapiEngine {
                 max_bit_rate: rung.max_bit_rate,
                 buffer_bits: rung.buffer_bits,
             },
-            profile: rung.profile.clone(),
+            profile: if own == Codec::H264 { rung.profile.clone() } else { "main".to_owned() },
             entry_point: EntryPoint::LowPower,
             quality: QUALITY
                 .iter()
@@ -102,8 +112,7 @@ impl Engine for VaapiEngine {
             low_latency: latency == Latency::Low,
             patience: super::PATIENCE,
         };
-        vaapi::Encoder::open(&self.device, &config)
-            .map_err(|e| EngineError::OpenEncoder { rung: rung.name.clone(), source: e.into() })
+        vaapi::Encoder::open(&self.device, &config).map_err(|e| failed(e.into()))
     }
 
     fn scale(&mut self, frame: &Self::Frame, to: Size) -> Result<Self::Frame, EngineError> {

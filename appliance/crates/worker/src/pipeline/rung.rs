@@ -22,6 +22,8 @@ use crate::run::panic_text;
 
 /// Frames that wait for an encoder: enough that it never waits for a picture to be decoded; more would only cost memory.
 const QUEUE_FRAMES: usize = 2;
+/// What rungs are coded in.
+const CODEC: VideoCodec = VideoCodec::H264;
 
 /// One frame to encode.
 pub(super) struct Task<F> {
@@ -84,10 +86,9 @@ impl<F: Send + 'static> RungThread<F> {
         let rung = &rung_job.rung;
         let grid = job.cadence.frame_rate();
         let all = job.rungs.iter().map(|r| r.rung.samples_per_second(grid)).sum();
-        let encoder = engine.encoder(rung, rung.frame_rate(grid), all, job.latency)?;
+        let encoder = engine.encoder(CODEC, rung, rung.frame_rate(grid), all, job.latency)?;
         let captions = E::Encoder::CAPTIONS && rung.rate == RungRate::Full;
-        let opened =
-            FromWorker::RungOpened { rung: index, codec: VideoCodec::H264, size: rung.size, captions };
+        let opened = FromWorker::RungOpened { rung: index, codec: CODEC, size: rung.size, captions };
         out.outbox.send(opened, encoder.configuration())?;
         let (queue, tasks) = mpsc::sync_channel(QUEUE_FRAMES);
         let (outbox, counters, alarm) = (out.outbox.clone(), Arc::clone(out.counters), out.alarm.clone());

@@ -58,6 +58,7 @@ impl Engine for Numbers {
 
     fn encoder(
         &mut self,
+        _: VideoCodec,
         rung: &Rung,
         _: media::FrameRate,
         _: u64,
