@@ -89,14 +89,27 @@ async fn what_is_live_is_shortened_before_its_window() {
         crate::programme::numbers(&store, "studio-a", "20261121T030000.000Z").await,
         (93..=100).collect::<Vec<_>>()
     );
-    // Memory knows, here and after a restart.
-    let (feed, id) =
-        (FeedName::new("studio-a").unwrap(), PresentationId::new("20261121T030000.000Z").unwrap());
+}
+
+#[tokio::test]
+async fn what_is_gone_is_known_without_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _registry) = open(&config::Archive { max_bytes: Some(1), ..keep_all() }, folder.path());
+    let presentation = begin(&store, "studio-a", NEW, Duration::from_secs(10));
+    write(&presentation, 1..=20);
+    let other = begin(&store, "studio-b", NEW, Duration::from_secs(10));
+    let (feed, id) = (FeedName::new("studio-a").unwrap(), PresentationId::new(NEW).unwrap());
     let may_keep = |store: &Store, number| store.may_keep(&feed, &id, Some(SegmentNumber(number)));
-    assert_eq!([1, 92, 93, 100].map(|number| may_keep(&store, number)), [false, false, true, true]);
+    let known = || (!may_keep(&store, 12)).then_some(());
+    assert!(poll(DEADLINE, known).is_some(), "all before the window, and the three that were just in it");
+    assert_eq!([1, 12, 13, 20].map(|number| may_keep(&store, number)), [false, false, true, true]);
+    // Not ended: what has ended would all have to make room.
+    presentation.suspend();
+    other.suspend();
     store.shutdown(DEADLINE).await;
+    drop(store);
     let (store, _registry) = open(&keep_all(), folder.path());
-    assert_eq!([1, 92, 93, 100].map(|number| may_keep(&store, number)), [false, false, true, true]);
+    assert_eq!([1, 12, 13, 20].map(|number| may_keep(&store, number)), [false, false, true, true]);
     assert!(store.may_keep(&feed, &id, None));
 }
 
