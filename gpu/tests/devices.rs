@@ -34,47 +34,27 @@ mod scaling;
 #[path = "devices/symbols.rs"]
 mod symbols;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use gpu::Device;
+use test_support::Simulation;
 use test_support::again::{again, passes};
 
 /// Set for a process that is to run a test on the device it finds.
 const INNER: &str = "GPU_TESTS_INNER";
-/// The plan of simulated drivers.
-const PLAN: &str = "RUNGD_SIM_PLAN";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
 
 fn is_required(what: &str) -> bool {
     std::env::var("HWTESTS_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word.trim() == what))
 }
 
-/// The folder of simulated drivers.
-fn sims() -> PathBuf {
-    let folder = root().join("target/sims/nvidia");
-    for library in ["libcuda.so.1", "libnvidia-encode.so.1", "libnvcuvid.so.1", "libnvidia-ml.so.1"] {
-        let path = folder.join(library);
-        assert!(path.exists(), "{} is not there: `make sims` builds it", path.display());
-    }
-    folder
-}
-
 /// Runs a test's body on simulated devices with this plan, and finds everything given back after it.
 fn on_simulated(test: &str, plan: &str, body: impl FnOnce()) {
-    let Some(Seen { report, .. }) = run_simulated(test, plan, body) else { return };
-    assert_eq!(report["violations"], 0, "the driver was used wrongly: {}", report["sentences"]);
-    for device in report["devices"].as_array().unwrap() {
-        assert_eq!(device["sessions"].as_array().map(Vec::len), Some(0), "sessions are left open: {device}");
-        assert_eq!(device["memory_used"], 0, "memory is left: {device}");
+    if let Some(seen) = run_simulated(test, plan, body) {
+        seen.simulation.assert_clean();
     }
 }
 
 /// What is left of a test that ran on simulated devices.
 struct Seen {
+    simulation: Simulation,
     /// What the simulation counted.
     report: serde_json::Value,
     /// What the test printed.
@@ -87,19 +67,11 @@ fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<Seen> {
         body();
         return None;
     }
-    let sims = sims();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("plan.toml");
-    std::fs::write(&file, format!("state = \"state\"\n{plan}")).unwrap();
-    let mut command = again(test);
-    let (passed, text) = passes(command.env("LD_LIBRARY_PATH", &sims).env(PLAN, &file).env(INNER, "1"));
-    assert!(passed, "on a simulated device:\n{text}");
-    println!("{text}");
-    let said = text;
-    let report = Command::new(sims.join("../sim-report")).arg(&file).output().unwrap();
-    let text = String::from_utf8_lossy(&report.stdout);
-    assert!(report.status.success(), "{text}{}", String::from_utf8_lossy(&report.stderr));
-    Some(Seen { report: serde_json::from_str(&text).unwrap(), said })
+    let simulation = Simulation::new("nvidia", plan);
+    let (passed, said) = passes(again(test).envs(simulation.environment()).env(INNER, "1"));
+    assert!(passed, "on a simulated device:\n{said}");
+    println!("{said}");
+    Some(Seen { report: simulation.report(), simulation, said })
 }
 
 /// A device like an L4, sound.

@@ -25,33 +25,17 @@ mod required;
 #[path = "devices/scaling.rs"]
 mod scaling;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
+use test_support::Simulation;
 use test_support::again::{again, passes};
 use vaapi::{Device, Node};
 
 /// Set for a process that is to run a test on the device it finds.
 const INNER: &str = "VAAPI_TESTS_INNER";
-/// The plan of simulated drivers.
-const PLAN: &str = "RUNGD_SIM_PLAN";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
 
 fn is_required(what: &str) -> bool {
     std::env::var("HWTESTS_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word.trim() == what))
-}
-
-/// The folder of the simulated driver.
-fn sims() -> PathBuf {
-    let folder = root().join("target/sims/vaapi");
-    for library in ["sim_drv_video.so", "libsim_drm.so"] {
-        let path = folder.join(library);
-        assert!(path.exists(), "{} is not there: `make sims` builds it", path.display());
-    }
-    folder
 }
 
 /// The first simulated device.
@@ -62,35 +46,22 @@ fn simulated() -> Device {
 
 /// Runs a test's body on simulated devices with this plan, and finds everything given back after it.
 fn on_simulated(test: &str, plan: &str, body: impl FnOnce(&Device)) {
-    let Some(report) = run_simulated(test, plan, || body(&simulated())) else { return };
-    assert_eq!(report["violations"], 0, "the driver was used wrongly: {}", report["sentences"]);
-    for device in report["devices"].as_array().unwrap() {
-        assert_eq!(device["sessions"].as_array().map(Vec::len), Some(0), "sessions are left open: {device}");
-        assert_eq!(device["memory_used"], 0, "memory is left: {device}");
+    if let Some(simulation) = run_simulated(test, plan, || body(&simulated())) {
+        simulation.assert_clean();
     }
 }
 
-/// Runs a test's body on simulated devices with this plan; gives what the simulation has seen. None in the process that
-/// has run it.
-fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<serde_json::Value> {
+/// Runs a test's body on simulated devices with this plan. None in the process that has run it.
+fn run_simulated(test: &str, plan: &str, body: impl FnOnce()) -> Option<Simulation> {
     if std::env::var_os(INNER).is_some() {
         body();
         return None;
     }
-    let sims = sims();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("plan.toml");
-    std::fs::write(&file, format!("state = \"{}\"\n{plan}", folder.path().join("state").display())).unwrap();
-    let mut command = again(test);
-    command.env("LIBVA_DRIVERS_PATH", &sims).env("LIBVA_DRIVER_NAME", "sim");
-    command.env("LD_PRELOAD", sims.join("libsim_drm.so")).env(PLAN, &file).env(INNER, "1");
-    let (passed, text) = passes(&mut command);
-    assert!(passed, "on a simulated device:\n{text}");
-    println!("{text}");
-    let report = Command::new(sims.join("../sim-report")).arg(&file).output().unwrap();
-    let text = String::from_utf8_lossy(&report.stdout);
-    assert!(report.status.success(), "{text}{}", String::from_utf8_lossy(&report.stderr));
-    Some(serde_json::from_str(&text).unwrap())
+    let simulation = Simulation::new("vaapi", plan);
+    let (passed, said) = passes(again(test).envs(simulation.environment()).env(INNER, "1"));
+    assert!(passed, "on a simulated device:\n{said}");
+    println!("{said}");
+    Some(simulation)
 }
 
 /// Devices as three drivers show them: only low-power encoders; all kinds; one that writes all headers itself.

@@ -61,7 +61,7 @@ fn six_rungs_of_1080p60_cost_little_beside_the_driver() {
         assert!(shown + 10 >= PICTURES, "{shown}");
         println!("spent={spent}=on={shown}=");
     });
-    let Some(Seen { report, said }) = seen else { return };
+    let Some(Seen { report, said, .. }) = seen else { return };
     let figures: Vec<&str> = said.split('=').collect();
     let figure = |name| {
         let at = figures.iter().position(|part| part.ends_with(name)).unwrap();

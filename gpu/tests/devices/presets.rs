@@ -61,7 +61,7 @@ fn every_preset_and_tuning_opens_and_codes() {
             }
         }
     });
-    let Some(Seen { report, said }) = seen else { return };
+    let Some(Seen { report, said, .. }) = seen else { return };
     assert_eq!(report["violations"], 0, "{}", report["sentences"]);
     // What the driver was asked for.
     let mut asked =

@@ -1,8 +1,9 @@
 //! What `HWTESTS_REQUIRE` asks for has to be there.
 
+use test_support::Simulation;
 use test_support::again::{again, passes};
 
-use crate::{INNER, PLAN, on_devices, sims};
+use crate::{INNER, on_devices};
 
 /// Set for a process that runs the test as where a device is asked for, or is not.
 const AGAIN: &str = "GPU_TESTS_AGAIN";
@@ -15,12 +16,10 @@ fn a_device_that_is_asked_for_and_not_there_is_a_failure() {
         return;
     }
     // A driver without a device: what the machine itself has does not matter.
-    let folder = tempfile::tempdir().unwrap();
-    let plan = folder.path().join("plan.toml");
-    std::fs::write(&plan, "state = \"state\"\ndevice = []\n").unwrap();
+    let none = Simulation::new("nvidia", "device = []");
     let run = |asked: &str| {
         let mut command = again(test);
-        command.env("LD_LIBRARY_PATH", sims()).env(PLAN, &plan).env(AGAIN, "1").env_remove(INNER);
+        command.envs(none.environment()).env(AGAIN, "1").env_remove(INNER);
         passes(command.env("HWTESTS_REQUIRE", asked))
     };
     let (passed, said) = run("");

@@ -1,10 +1,12 @@
 //! What is looked up in libcuda was looked for before.
 
 use gpu::{Codec, Device, Encoder, Frame, FrameKind, Scaler};
+use test_support::Simulation;
+use test_support::again::{again, passes};
 
 use crate::encoding::config;
 use crate::pictures::size;
-use crate::{INNER, PLAN, SOUND, sims};
+use crate::{INNER, SOUND};
 
 /// Has the loader write down what is looked up (ld.so(8)).
 const LOADER: [(&str, &str); 1] = [("LD_DEBUG", "symbols")];
@@ -25,20 +27,12 @@ fn every_function_of_the_driver_is_looked_for_first() {
         use_the_device();
         return;
     }
-    let sims = sims();
+    let simulation = Simulation::new("nvidia", &format!("pictures = \"flat\"\n{SOUND}"));
     let folder = tempfile::tempdir().unwrap();
-    let plan = folder.path().join("plan.toml");
-    std::fs::write(&plan, format!("state = \"state\"\npictures = \"flat\"\n{SOUND}")).unwrap();
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "symbols::every_function_of_the_driver_is_looked_for_first"])
-        .env("LD_LIBRARY_PATH", &sims)
-        .env("LD_DEBUG_OUTPUT", folder.path().join("lookups"))
-        .envs(LOADER)
-        .env(PLAN, &plan)
-        .env(INNER, "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let mut command = again("symbols::every_function_of_the_driver_is_looked_for_first");
+    command.envs(simulation.environment()).env("LD_DEBUG_OUTPUT", folder.path().join("lookups"));
+    let (passed, said) = passes(command.envs(LOADER).env(INNER, "1"));
+    assert!(passed, "{said}");
     let lookups: String = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -1,15 +1,16 @@
 //! Faults of devices, and the answers to them.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
+use test_support::Simulation;
+use test_support::again::{again, passes};
 use vaapi::encode::EncodeError;
 use vaapi::{Codec, Device, Encoder, Frame, FrameKind, Node, Size};
 
 use crate::annex_b;
 use crate::encoding::{config, open};
-use crate::{AMD, ARC, INNER, on_simulated, run_simulated, sims};
+use crate::{AMD, ARC, INNER, on_simulated, run_simulated};
 
 const SIZE: Size = Size { width: 320, height: 180 };
 
@@ -51,7 +52,7 @@ fn hangs(test: &str, model: &str) {
     // Of as many pictures as can be under way; they end, so that whoever waits for them fails here, and not never.
     let fault = "[[device.fault]]\nkind = \"hangs\"\nafter = 20\ntimes = 8\nms = 4000\n";
     let plan = format!("{model}{fault}");
-    let report = run_simulated(test, &plan, || {
+    let simulation = run_simulated(test, &plan, || {
         let device = crate::simulated();
         let mut config = config(Codec::H264, SIZE);
         config.patience = Duration::from_millis(700);
@@ -59,7 +60,7 @@ fn hangs(test: &str, model: &str) {
         let error = fails(&device, &mut encoder);
         assert_eq!(error.to_string(), "the encoder gave nothing for 700 ms");
     });
-    let Some(report) = report else { return };
+    let Some(report) = simulation.map(|simulation| simulation.report()) else { return };
     assert_eq!(report["violations"], 0, "what hangs is not left as it is: {}", report["sentences"]);
 }
 
@@ -136,18 +137,11 @@ fn a_missing_driver_is_a_sentence() {
         assert!(error.contains("libva said: "), "{error}");
         return;
     }
-    let sims = sims();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .env("LIBVA_DRIVERS_PATH", "/nonexistent")
-        .env("LIBVA_DRIVER_NAME", "nonexistent")
-        .env("LD_PRELOAD", sims.join("libsim_drm.so"))
-        .env(INNER, "1")
-        .output()
-        .unwrap();
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{text}");
+    let mut command = again(test);
+    command.envs(Simulation::new("vaapi", ARC).environment());
+    command.env("LIBVA_DRIVERS_PATH", "/nonexistent").env("LIBVA_DRIVER_NAME", "nonexistent");
+    let (passed, said) = passes(command.env(INNER, "1"));
+    assert!(passed, "{said}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
 }
 
 fn clip() -> String {
-    crate::root().join("appliance/tests/media/bbb-720p25-5s.mp4").display().to_string()
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../appliance/tests/media/bbb-720p25-5s.mp4").to_owned()
 }
 
 /// A coded stream with its access units.
