@@ -3,7 +3,7 @@
 use gpu::{Codec, Decoder, DecoderConfig, Device};
 
 use crate::decoding::{Stream, finish, nal_type, nal_units, send, software, stream, supported};
-use crate::{SOUND, Seen, on_devices, run_simulated};
+use crate::{SOUND, Seen, run_simulated};
 
 /// Pictures of each part.
 const COUNT: usize = 10;
@@ -59,16 +59,6 @@ fn decode(device: &Device, codec: Codec, sizes: &[(u32, u32)]) {
 /// Formats that the device decodes.
 fn codecs(device: &Device) -> Vec<Codec> {
     supported(device).into_iter().filter(|(_, depth)| *depth == 8).map(|(codec, _)| codec).collect()
-}
-
-#[test]
-fn a_change_of_size_is_followed() {
-    on_devices("reuse::a_change_of_size_is_followed", |device| {
-        for codec in codecs(device) {
-            // Down within what the decoder was made for, up beyond it, and back.
-            decode(device, codec, &[(320, 180), (256, 144), (480, 270), (320, 180)]);
-        }
-    });
 }
 
 #[test]

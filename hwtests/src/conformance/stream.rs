@@ -34,8 +34,8 @@ pub struct Stream {
     pub configuration: Vec<u8>,
     /// NAL units of each picture, with their lengths; or a temporal unit of OBUs.
     pub units: Vec<Vec<u8>>,
-    /// What was coded.
-    pub originals: Vec<Picture>,
+    /// Bits of a sample, and luma's width and height.
+    shape: (u8, u32, u32),
     fixtures: Fixtures,
     /// The bare stream, among the fixtures.
     name: String,
@@ -89,7 +89,6 @@ impl Fixtures {
     /// Where ffmpeg fails.
     #[must_use]
     pub fn stream(&self, codec: Codec, depth: u8, width: u32, height: u32, count: usize) -> Stream {
-        let originals = self.natural(depth, width, height, count);
         let name = format!("stream-{depth}-{width}x{height}-{count}.{}", codec.ending());
         let file = self.file(&name, |path| {
             let mut command = Command::new(FFMPEG);
@@ -133,7 +132,7 @@ impl Fixtures {
             _ => split(codec, depth, &bytes),
         };
         assert_eq!(units.len(), count, "{codec:?}: a unit is a picture");
-        Stream { codec, configuration, units, originals, fixtures: self.clone(), name }
+        Stream { codec, configuration, units, shape: (depth, width, height), fixtures: self.clone(), name }
     }
 }
 
@@ -148,8 +147,7 @@ impl Stream {
     /// Where it fails.
     #[must_use]
     pub fn decoded(&self) -> Vec<Picture> {
-        let first = self.originals.first().expect("a stream of something");
-        let (depth, width, height) = (first.depth(), first.width, first.height);
+        let (depth, width, height) = self.shape;
         let file = self.fixtures.file(&format!("{}.yuv", self.name), |path| {
             let mut command = Command::new(FFMPEG);
             command.args(["-v", "error", "-y", "-i"]).arg(self.fixtures.folder.join(&self.name));
@@ -173,45 +171,6 @@ impl Stream {
         }
         units
     }
-}
-
-/// Peak signal-to-noise ratio in dB over all samples of all pictures, which are as many and of one form.
-///
-/// # Panics
-/// Where they are not.
-#[must_use]
-pub fn psnr_of(pictures: &[Picture], originals: &[Picture]) -> f64 {
-    assert_eq!(pictures.len(), originals.len(), "as many pictures");
-    let (mut squares, mut samples) = (0.0, 0.0);
-    let mut peak = 255.0;
-    for (picture, original) in pictures.iter().zip(originals) {
-        assert_eq!(picture.depth(), original.depth(), "as many bits");
-        for (own, right) in picture.planes.iter().zip(&original.planes) {
-            assert_eq!(own.len(), right.len(), "as many samples");
-            if picture.depth() == 8 {
-                let square = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b)).pow(2);
-                squares += sum_of(own.iter().zip(right).map(square));
-                samples += length_of(own);
-            } else {
-                peak = 1023.0;
-                let word = |pair: &[u8]| u16::from_le_bytes([pair[0], pair[1]]);
-                let square = |(a, b): (&[u8], &[u8])| u64::from(word(a).abs_diff(word(b))).pow(2);
-                squares += sum_of(own.chunks_exact(2).zip(right.chunks_exact(2)).map(square));
-                samples += length_of(own) / 2.0;
-            }
-        }
-    }
-    10.0 * (f64::powi(peak, 2) * samples / f64::max(squares, 1.0)).log10()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a sum of a plane's squares is far under 2^53")]
-fn sum_of(squares: impl Iterator<Item = u64>) -> f64 {
-    squares.sum::<u64>() as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a plane is far under 2^53 bytes")]
-const fn length_of(plane: &[u8]) -> f64 {
-    plane.len() as f64
 }
 
 /// The NAL units of an Annex B stream.
