@@ -101,13 +101,19 @@ pub(in crate::store) fn recover(
     Ok(recovered)
 }
 
-/// Looks at the files of a recording, by their sizes only.
+/// Looks at the files of a recording, by their sizes only. It was listed at the start: what has expired since is gone, and
+/// its row may be another's by now, or is left for what makes room to go on with.
 pub(super) fn check(
     backend: &dyn ArchiveBackend,
     catalogue: &Mutex<Catalogue>,
-    presentation: &Listed,
+    listed: &Listed,
 ) -> Result<(), ArchiveError> {
-    reconcile(backend, catalogue, presentation, Look { compared: 0, ..Look::ALL }).map(drop)
+    let found = unpoisoned(catalogue).find(&listed.record.feed, &listed.record.id)?;
+    let Some(presentation) = found.filter(|found| found.row == listed.row && !found.duration().is_zero())
+    else {
+        return Ok(());
+    };
+    reconcile(backend, catalogue, &presentation, Look { compared: 0, ..Look::ALL }).map(drop)
 }
 
 /// What of a presentation is looked at.
@@ -289,5 +295,90 @@ fn is_intact(
             error!(%object, %error, "what was archived cannot be read; it is kept");
             true
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media::{Cadence, FrameRate, MediaTime, Timescale};
+
+    use super::*;
+    use crate::store::archive::local::LocalDisk;
+    use crate::store::catalogue::{KindRecord, NewSegment, PresentationRecord};
+    use crate::store::name::{FeedName, PresentationId};
+
+    const SEGMENT: &[u8] = b"a segment";
+
+    fn record(id: &str) -> PresentationRecord {
+        let second = Duration::from_secs(1);
+        PresentationRecord {
+            feed: FeedName::new("studio-a").unwrap(),
+            id: PresentationId::new(id).unwrap(),
+            title: String::new(),
+            availability_start_unix_millis: 0,
+            cadence: Cadence::new(FrameRate::PAL, second, second),
+            window: second,
+            memory: second,
+            target_latency: None,
+            tracks: vec![TrackRecord {
+                name: "audio".to_owned(),
+                codecs: String::new(),
+                timescale: Timescale::MILLIS,
+                nominal_bit_rate: 1,
+                kind: KindRecord::Audio { sample_rate: 48_000, channels: 2 },
+                init_crc32: None,
+            }],
+        }
+    }
+
+    /// A presentation of one segment, on disk and noted.
+    fn begin(disk: &LocalDisk, catalogue: &Mutex<Catalogue>, id: &str) -> Listed {
+        let record = record(id);
+        let row = unpoisoned(catalogue).begin(&record, b"").unwrap();
+        let track = TrackName::new("audio").unwrap();
+        for part in [Part::Init, Part::Segment(SegmentNumber(1))] {
+            let (feed, presentation) = (record.feed.clone(), record.id.clone());
+            let object = ObjectName { feed, presentation, track: track.clone(), part };
+            disk.put(&object, &[SEGMENT.into()]).unwrap();
+        }
+        let segment = WindowSegment {
+            number: SegmentNumber(1),
+            start: MediaTime::ZERO,
+            duration: MediaTime::from_millis(1000),
+            bytes: u64::try_from(SEGMENT.len()).unwrap(),
+        };
+        unpoisoned(catalogue).add(&[NewSegment { row, track: 0, segment, crc32: 0 }]).unwrap();
+        unpoisoned(catalogue).find(&record.feed, &record.id).unwrap().unwrap()
+    }
+
+    /// SQLite gives the highest row again once it is free.
+    #[test]
+    fn what_has_expired_since_the_start_is_not_looked_at_in_the_row_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = LocalDisk::open(&folder.path().join("archive")).unwrap();
+        let catalogue = Mutex::new(Catalogue::open(&folder.path().join("catalogue.sqlite")).unwrap());
+        let old = begin(&disk, &catalogue, "1");
+        unpoisoned(&catalogue).remove(old.row).unwrap();
+        disk.remove_presentation(&old.record.feed, &old.record.id).unwrap();
+        let live = begin(&disk, &catalogue, "2");
+        assert_eq!(live.row, old.row);
+        check(&disk, &catalogue, &old).unwrap();
+        let left = unpoisoned(&catalogue).list(None).unwrap();
+        assert_eq!(left, [live]);
+    }
+
+    /// What makes room goes on with it: nothing of it is to be a recording again.
+    #[test]
+    fn what_is_being_removed_is_left_to_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = LocalDisk::open(&folder.path().join("archive")).unwrap();
+        let catalogue = Mutex::new(Catalogue::open(&folder.path().join("catalogue.sqlite")).unwrap());
+        let old = begin(&disk, &catalogue, "1");
+        unpoisoned(&catalogue).end(old.row, 1000).unwrap();
+        unpoisoned(&catalogue).empty(old.row).unwrap();
+        disk.remove_presentation(&old.record.feed, &old.record.id).unwrap();
+        check(&disk, &catalogue, &old).unwrap();
+        let left = unpoisoned(&catalogue).list(None).unwrap();
+        assert_eq!(left.iter().map(|left| left.row).collect::<Vec<_>>(), [old.row]);
     }
 }
