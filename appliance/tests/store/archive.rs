@@ -129,6 +129,33 @@ async fn what_a_killed_run_left_is_put_in_order() {
     assert_eq!(fetch(&store, "studio-a", ID, 0, Some(2)).await, Some(segment(0, 2)));
 }
 
+/// Removing one fails, for root too: a folder stands where a file's name would be, and a file where a folder's.
+#[tokio::test]
+async fn what_cannot_be_removed_at_the_start_keeps_no_archive_away() {
+    let before = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _registry) = open(&keep_all(), before.path());
+        let presentation = begin(&store, "studio-a", ID, Duration::from_secs(60));
+        write_and_archive(&store, &presentation, 1..=5);
+        let copied =
+            Command::new("cp").arg("-a").arg(before.path().join(".")).arg(folder.path()).status().unwrap();
+        assert!(copied.success());
+    }
+    for stuck in ["00000099.m4s", "00000098.m4s.tmp"] {
+        fs::create_dir(file(folder.path(), "studio-a", 0, stuck)).unwrap();
+    }
+    fs::write(folder.path().join("archive/studio-a/20200101T000000.000Z"), b"no folder").unwrap();
+    let (store, _registry) = open(&keep_all(), folder.path());
+    assert_eq!(store.archive_health().unwrap().degraded, None);
+    let interrupted = store.interrupted("studio-a").expect("it can be gone on with");
+    let presentation = store.resume(interrupted).unwrap();
+    write_and_archive(&store, &presentation, [6]);
+    drop(presentation);
+    store.shutdown(DEADLINE).await;
+    assert_eq!(numbers(&store, "studio-a", ID).await, [1, 2, 3, 4, 5, 6]);
+}
+
 #[tokio::test]
 async fn a_second_daemon_is_kept_away() {
     let folder = tempfile::tempdir().unwrap();

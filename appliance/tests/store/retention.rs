@@ -5,7 +5,7 @@ use appliance::store::{FeedName, PresentationId, Store};
 use media::SegmentNumber;
 use test_support::wait::{poll, until};
 
-use crate::programme::{begin, fetch, keep_all, metric, open, segment, write};
+use crate::programme::{begin, fetch, keep_all, metric, open, segment, soon, write};
 use crate::shaky_disk::ShakyDisk;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -183,4 +183,59 @@ async fn a_removal_that_was_cut_short_is_gone_on_with() {
     assert_eq!(segments, 10);
     let infos = store.presentations(None).await.unwrap();
     assert_eq!(infos.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), [NEW]);
+}
+
+/// It stands first in every look, and what comes after it has to go all the same: recordings, and the past of what is live.
+#[tokio::test]
+async fn a_recording_that_cannot_be_deleted_keeps_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    two_recordings(folder.path()).await;
+    let disk = ShakyDisk::new(folder.path());
+    disk.keep_undeletable(Some(OLD));
+    let archive = config::Archive { max_bytes: Some(1), ..keep_all() };
+    let (store, registry) = disk.store(folder.path(), &archive);
+    let kept = |id: &str| folder.path().join("archive/studio-a").join(id);
+    let expired = || metric(&registry, "rungd_store_archive_presentations_expired_total");
+    soon("the other to go", || !kept(NEW).exists());
+    soon("that to be told", || store.archive_health().unwrap().degraded.is_some_and(|why| why.contains(OLD)));
+    assert_eq!(expired(), 1.0);
+    assert!(store.presentations(None).await.unwrap().is_empty(), "nor is it a recording any more");
+
+    let live = begin(&store, "studio-b", "20261121T040000.000Z", Duration::from_secs(10));
+    write(&live, 1..=20);
+    // What is too much is looked for after each beginning.
+    let other = begin(&store, "studio-c", "20261121T040000.000Z", Duration::from_secs(10));
+    write(&other, [1]);
+    let track = folder.path().join("archive/studio-b/20261121T040000.000Z/360p");
+    soon("what is live to be shortened", || std::fs::read_dir(&track).unwrap().count() == 8 + 1);
+
+    disk.keep_undeletable(None);
+    let last = begin(&store, "studio-d", "20261121T040000.000Z", Duration::from_secs(10));
+    write(&last, [1]);
+    soon("it to go once it can", || !kept(OLD).exists() && expired() == 2.0);
+    soon("all to be well", || store.archive_health().unwrap().degraded.is_none());
+}
+
+/// They are out of its list first, so nobody looks for them again.
+#[tokio::test]
+async fn a_segment_that_cannot_be_deleted_keeps_none_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = ShakyDisk::new(folder.path());
+    let id = "20261121T030000.000Z";
+    disk.keep_undeletable(Some(id));
+    let archive = config::Archive { max_bytes: Some(1), ..keep_all() };
+    let (store, _registry) = disk.store(folder.path(), &archive);
+    let stuck = begin(&store, "studio-a", id, Duration::from_secs(10));
+    let live = begin(&store, "studio-b", "20261121T040000.000Z", Duration::from_secs(10));
+    write(&stuck, 1..=20);
+    write(&live, 1..=20);
+    let other = begin(&store, "studio-c", "20261121T040000.000Z", Duration::from_secs(10));
+    write(&other, [1]);
+    let track = folder.path().join("archive/studio-b/20261121T040000.000Z/360p");
+    soon("the other to be shortened", || std::fs::read_dir(&track).unwrap().count() == 8 + 1);
+    soon("its own list to be", || {
+        let rows = rusqlite::Connection::open(folder.path().join("catalogue.sqlite")).unwrap();
+        let left = "SELECT count(*) FROM segments s JOIN presentations p ON p.id = s.presentation WHERE p.name = ?1";
+        rows.query_row(left, [id], |row| row.get::<_, i64>(0)).unwrap() == 16
+    });
 }

@@ -32,6 +32,8 @@ pub(crate) struct ShakyDisk {
     holding: AtomicBool,
     /// What cannot be read.
     unreadable: Mutex<Option<(TrackName, Part)>>,
+    /// What cannot be removed, nor any object of it.
+    undeletable: Mutex<Option<PresentationId>>,
     changed: Condvar,
 }
 
@@ -60,6 +62,7 @@ impl ShakyDisk {
             held: Mutex::default(),
             holding: AtomicBool::default(),
             unreadable: Mutex::default(),
+            undeletable: Mutex::default(),
             changed: Condvar::new(),
         })
     }
@@ -67,6 +70,18 @@ impl ShakyDisk {
     /// Has every read of this fail as a broken sector does.
     pub(crate) fn spoil(&self, track: &str, part: Part) {
         *self.unreadable.lock().unwrap() = Some((TrackName::new(track).unwrap(), part));
+    }
+
+    /// Has every removal of this presentation, or of an object of it, fail; none for of none.
+    pub(crate) fn keep_undeletable(&self, id: Option<&str>) {
+        *self.undeletable.lock().unwrap() = id.map(|id| PresentationId::new(id).unwrap());
+    }
+
+    fn may_remove(&self, presentation: &PresentationId) -> io::Result<()> {
+        match self.undeletable.lock().unwrap().as_ref() == Some(presentation) {
+            true => Err(io::ErrorKind::PermissionDenied.into()),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn store(self: &Arc<Self>, folder: &Path, archive: &config::Archive) -> (Store, Registry) {
@@ -148,11 +163,13 @@ impl ArchiveBackend for ShakyDisk {
     }
 
     fn remove(&self, name: &ObjectName) -> io::Result<()> {
+        self.may_remove(&name.presentation)?;
         self.disk.remove(name)
     }
 
     fn remove_presentation(&self, feed: &FeedName, presentation: &PresentationId) -> io::Result<()> {
         self.pass(presentation);
+        self.may_remove(presentation)?;
         self.disk.remove_presentation(feed, presentation)
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::backend::{ArchiveBackend, ObjectName, Part};
 use crate::store::name::{FeedName, PresentationId, TrackName};
+use crate::warn_limited;
 
 /// What a file is called until it is whole and on disk.
 const TEMPORARY: &str = "tmp";
@@ -144,8 +145,11 @@ impl ArchiveBackend for LocalDisk {
             if let Some(part) = Part::of_file_name(&name) {
                 parts.push((part, entry.metadata()?.len()));
             } else if name.ends_with(&format!(".{TEMPORARY}")) {
-                // Left by a run that was killed in the middle of a write; listing happens before any write of ours.
-                fs::remove_file(entry.path())?;
+                // Left by a run that was killed in the middle of a write; listing happens before any write of ours. Where
+                // one stays, no more than its own segment cannot be written.
+                if let Err(error) = fs::remove_file(entry.path()) {
+                    warn_limited!(path = %entry.path().display(), %error, "a file cut off stays behind");
+                }
             }
         }
         Ok(parts)

@@ -12,8 +12,9 @@ use tracing::{error, info, warn};
 use super::ArchiveError;
 use super::backend::{ArchiveBackend, ObjectName, Part};
 use crate::store::catalogue::{ALL, Catalogue, Listed, Noted, TrackRecord};
-use crate::store::name::TrackName;
+use crate::store::name::{FeedName, PresentationId, TrackName};
 use crate::store::unpoisoned;
+use crate::warn_limited;
 
 /// How much of a presentation is read and compared with its checksums, from its end on. What was written was synced
 /// before it was noted, so only a disk that lies about that can lose anything, and then the last of it: this is 13 s at
@@ -94,9 +95,7 @@ pub(in crate::store) fn recover(
             continue;
         }
         warn!(%feed, presentation = %id, "removing files of a presentation that the catalogue does not name");
-        backend
-            .remove_presentation(&feed, &id)
-            .map_err(|source| ArchiveError::Remove { object: format!("{feed}/{id}"), source })?;
+        remove_presentation(backend, &feed, &id);
     }
     Ok(recovered)
 }
@@ -188,10 +187,7 @@ fn reconcile(
     if whole.is_empty() || !inits {
         info!(feed = %record.feed, presentation = %record.id, "removing a presentation of which nothing can be played");
         unpoisoned(catalogue).remove(presentation.row)?;
-        backend.remove_presentation(&record.feed, &record.id).map_err(|source| ArchiveError::Remove {
-            object: format!("{}/{}", record.feed, record.id),
-            source,
-        })?;
+        remove_presentation(backend, &record.feed, &record.id);
         return Ok(false);
     }
     forget(catalogue, presentation, &rows, &whole, from)?;
@@ -201,11 +197,20 @@ fn reconcile(
                 continue;
             }
             let object = name_of(presentation, track, part)?;
-            let removed = backend.remove(&object);
-            removed.map_err(|source| ArchiveError::Remove { object: object.to_string(), source })?;
+            if let Err(error) = backend.remove(&object) {
+                warn_limited!(%object, %error, "a file that the catalogue does not name stays behind");
+            }
         }
     }
     Ok(true)
+}
+
+/// Best effort: what the catalogue does not name is never served, and the next start tries again. No archive at all
+/// would be worse.
+fn remove_presentation(backend: &dyn ArchiveBackend, feed: &FeedName, presentation: &PresentationId) {
+    if let Err(error) = backend.remove_presentation(feed, presentation) {
+        warn_limited!(%feed, %presentation, %error, "files of a presentation stay behind");
+    }
 }
 
 /// All files of a track, with their sizes.
@@ -305,7 +310,6 @@ mod tests {
     use super::*;
     use crate::store::archive::local::LocalDisk;
     use crate::store::catalogue::{KindRecord, NewSegment, PresentationRecord};
-    use crate::store::name::{FeedName, PresentationId};
 
     const SEGMENT: &[u8] = b"a segment";
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use media::{SegmentNumber, Timescale};
 use packager::window::WindowSegment;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::ArchiveError;
 use super::backend::{ArchiveBackend, ObjectName, Part};
@@ -17,6 +17,8 @@ use crate::store::live::GRACE_SEGMENTS;
 use crate::store::metrics::Metrics;
 use crate::store::name::TrackName;
 use crate::store::unpoisoned;
+use crate::telemetry::chain;
+use crate::warn_limited;
 
 /// Numbers of one presentation that are removed at once: some hundred files, so that nobody waits for it.
 const AT_ONCE: u32 = 64;
@@ -33,18 +35,39 @@ pub(in crate::store) struct Retention {
     pub(in crate::store) max_bytes: Option<u64>,
 }
 
-/// Removes what has to go; whether there is more of it than was removed at once. The catalogue is locked for moments
-/// only: whoever notes segments does not wait for files to be removed, of which a day has hundreds of thousands.
+/// What a look came to.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Whether there is more that has to go than was removed at once.
+    pub(super) more: bool,
+    /// The first of what could not be removed.
+    pub(super) problem: Option<ArchiveError>,
+}
+
+impl Look {
+    /// What cannot be removed keeps nothing else from being removed.
+    fn failed(&mut self, error: ArchiveError) {
+        self.problem.get_or_insert(error);
+    }
+}
+
+/// Removes what has to go. The catalogue is locked for moments only: whoever notes segments does not wait for files to be
+/// removed, of which a day has hundreds of thousands.
+///
+/// # Errors
+///
+/// Where the catalogue fails.
 pub(super) fn retain(
     backend: &dyn ArchiveBackend,
     catalogue: &Mutex<Catalogue>,
     retention: &Retention,
     (metrics, gone): (&Metrics, &Gone),
     now_unix_millis: u64,
-) -> Result<bool, ArchiveError> {
+) -> Result<Look, ArchiveError> {
     let listed = unpoisoned(catalogue).list(None)?;
     let mut bytes: u64 = listed.iter().map(|presentation| presentation.bytes).sum();
     let mut count = listed.len();
+    let mut look = Look::default();
     let expired = expired(&listed, retention, now_unix_millis);
     for presentation in expired {
         let record = &presentation.record;
@@ -52,32 +75,39 @@ pub(super) fn retain(
         // the next look finds it empty and goes on. Rows that no file is left of are last.
         unpoisoned(catalogue).empty(presentation.row)?;
         gone.all((record.feed.clone(), record.id.clone()));
-        backend.remove_presentation(&record.feed, &record.id).map_err(|source| ArchiveError::Remove {
-            object: format!("{}/{}", record.feed, record.id),
-            source,
-        })?;
+        bytes = bytes.saturating_sub(presentation.bytes);
+        if let Err(source) = backend.remove_presentation(&record.feed, &record.id) {
+            let object = format!("{}/{}", record.feed, record.id);
+            let error = ArchiveError::Remove { object, source };
+            // Once: it is tried again at every look, and the archive's health says so.
+            if !presentation.duration().is_zero() {
+                warn!(error = %chain(&error), "a presentation that has expired cannot be removed");
+            }
+            look.failed(error);
+            continue;
+        }
         while unpoisoned(catalogue).remove_rows(presentation.row, ROWS_AT_ONCE)? {}
         unpoisoned(catalogue).remove(presentation.row)?;
         info!(feed = %record.feed, presentation = %record.id, bytes = presentation.bytes, "presentation has expired");
         metrics.archive_presentations_expired.inc();
-        bytes = bytes.saturating_sub(presentation.bytes);
         count -= 1;
     }
-    let mut more = false;
     for presentation in listed.iter().filter(|presentation| presentation.ended_unix_millis.is_none()) {
         let removed = shorten(backend, (catalogue, gone), presentation, retention, bytes, now_unix_millis)?;
         bytes = bytes.saturating_sub(removed.bytes);
-        more |= removed.more;
+        look.more |= removed.more;
+        removed.problem.into_iter().for_each(|error| look.failed(error));
     }
     metrics.archive_stored_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     metrics.archive_presentations.set(i64::try_from(count).unwrap_or(i64::MAX));
-    Ok(more)
+    Ok(look)
 }
 
 #[derive(Default)]
 struct Removed {
     bytes: u64,
     more: bool,
+    problem: Option<ArchiveError>,
 }
 
 /// Removes the oldest segments of a presentation that goes on.
@@ -131,6 +161,7 @@ fn shorten(
     catalogue.remove_segments(presentation.row, &removed, (start, presentation.end))?;
     drop(catalogue);
     gone.all_before((record.feed.clone(), record.id.clone()), from);
+    let mut problem = None;
     for (index, segment) in &removed {
         let Some(track) = record.tracks.get(*index) else { continue };
         let object = ObjectName {
@@ -139,12 +170,16 @@ fn shorten(
             track: TrackName::new(&track.name)?,
             part: Part::Segment(segment.number),
         };
-        let outcome = backend.remove(&object);
-        outcome.map_err(|source| ArchiveError::Remove { object: object.to_string(), source })?;
+        if let Err(source) = backend.remove(&object) {
+            let error = ArchiveError::Remove { object: object.to_string(), source };
+            warn_limited!(error = %chain(&error), "a segment that has expired stays behind");
+            problem.get_or_insert(error);
+        }
     }
     let bytes = removed.iter().map(|(_, segment)| segment.bytes).sum();
     // Where the last one looked at has to go, the next may have to as well.
-    Ok(Removed { bytes, more: sizes.last().is_some_and(|oldest| oldest.number == last_gone) })
+    let more = sizes.last().is_some_and(|oldest| oldest.number == last_gone);
+    Ok(Removed { bytes, more, problem })
 }
 
 fn end_unix_millis(presentation: &Listed, segment: &WindowSegment) -> u64 {

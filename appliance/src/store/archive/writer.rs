@@ -325,13 +325,14 @@ impl Writer {
             (&self.shared.metrics, &self.shared.gone),
             clock::unix_millis(),
         );
-        let (more, problem) = match outcome {
-            Ok(more) => (more, None),
-            Err(error) => {
-                self.shared.metrics.archive_failures.with_label_values(&[error.step()]).inc();
-                (false, Some(chain(&error)))
-            }
-        };
+        let retention::Look { more, problem } = outcome.unwrap_or_else(|error| retention::Look {
+            problem: Some(error),
+            ..retention::Look::default()
+        });
+        if let Some(error) = &problem {
+            self.shared.metrics.archive_failures.with_label_values(&[error.step()]).inc();
+        }
+        let problem = problem.as_ref().map(|error| chain(error));
         let mut queue = self.shared.lock();
         if let Some(problem) = problem.as_ref().filter(|_| queue.retention_problem.is_none()) {
             warn!(error = %problem, "archive cannot make room");
