@@ -95,13 +95,13 @@ pub(super) struct Change {
     pub(super) late: bool,
 }
 
-/// How far things reach.
+/// How far things reach, in segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reach {
     /// What is listed.
-    pub(super) window: Duration,
+    pub(super) window: u64,
     /// What of it is in memory; the rest is the archive's. Without an archive it is the window.
-    pub(super) memory: Duration,
+    pub(super) memory: u64,
     /// How long a number waits for the archive; none where there is no archive.
     pub(super) wait: Option<Duration>,
 }
@@ -165,13 +165,9 @@ impl LiveWindow {
             newest: 0,
             rates: BitRates::default(),
         };
-        let length = segment_duration.to_duration().max(Duration::from_millis(1));
-        let numbers = |reach: Duration| {
-            u64::try_from(reach.as_nanos().div_ceil(length.as_nanos()).max(1)).unwrap_or(u64::MAX)
-        };
-        let window = numbers(reach.window);
-        let memory = match reach.wait {
-            Some(_) => numbers(reach.memory).max(MIN_IN_MEMORY).min(window),
+        let Reach { window, memory, wait } = reach;
+        let memory = match wait {
+            Some(_) => memory.max(MIN_IN_MEMORY).min(window),
             None => window,
         };
         Self {
@@ -179,7 +175,7 @@ impl LiveWindow {
             segment_duration,
             window,
             memory,
-            wait: reach.wait,
+            wait,
             listed: None,
             pending: BTreeMap::new(),
             unkept: BTreeSet::new(),

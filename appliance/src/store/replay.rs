@@ -4,7 +4,6 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use media::{MediaTime, SegmentNumber};
@@ -172,9 +171,8 @@ impl Replays {
     pub(super) fn past(&self, listed: &Listed) -> Result<Vec<Past>, CatalogueError> {
         let Listed { row, record, .. } = listed;
         let last = self.lock().last_number(*row)?.unwrap_or(SegmentNumber::FIRST);
-        let length = record.cadence.segment_duration().to_duration().max(Duration::from_millis(1));
-        let reach = u64::try_from(record.window.as_nanos().div_ceil(length.as_nanos())).unwrap_or(u64::MAX);
-        let from = SegmentNumber(last.0.saturating_add(1).saturating_sub(reach));
+        let window = record.cadence.segments_in(record.window);
+        let from = SegmentNumber(last.0.saturating_add(1).saturating_sub(window));
         let mut tracks = Vec::with_capacity(record.tracks.len());
         for (index, track) in record.tracks.iter().enumerate() {
             let noted = self.lock().segments(*row, index, track.timescale, from, ALL)?;

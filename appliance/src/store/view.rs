@@ -96,7 +96,8 @@ impl PresentationView {
     ) -> Arc<Self> {
         let timescales = record.tracks.iter().map(|track| track.timescale);
         let wait = keeping.archive.is_some().then_some(LISTING_WAIT);
-        let reach = Reach { window: record.window, memory: record.memory, wait };
+        let segments = |reach| record.cadence.segments_in(reach);
+        let reach = Reach { window: segments(record.window), memory: segments(record.memory), wait };
         let live = LiveWindow::new(timescales, reach, record.cadence.segment_duration(), now_unix_millis);
         Arc::new_cyclic(|this| Self {
             record,

@@ -120,6 +120,14 @@ impl Cadence {
         self.time_of(u64::from(self.frames_per_segment))
     }
 
+    /// The segments that `reach` takes in, the oldest perhaps in part; at least one.
+    #[must_use]
+    pub fn segments_in(&self, reach: Duration) -> u64 {
+        // A file may hold a grid whose segments round to nothing.
+        let length = self.segment_duration().to_duration().max(Duration::from_millis(1));
+        u64::try_from(reach.as_nanos().div_ceil(length.as_nanos()).max(1)).unwrap_or(u64::MAX)
+    }
+
     /// The frame in force at `time`: the last that stands at or before it. Zero for times before the start.
     #[must_use]
     pub fn frame_at(&self, time: MediaTime) -> u64 {
@@ -217,6 +225,15 @@ mod tests {
         assert_eq!(cadence(25, 1).frames_per_segment(), 50);
         assert_eq!(cadence(24_000, 1001).frames_per_segment(), 48);
         assert_eq!(cadence(60_000, 1001).frames_per_segment(), 120);
+    }
+
+    #[test]
+    fn a_window_takes_in_its_oldest_segment_in_part() {
+        let cadence = Cadence::new(FrameRate::PAL, Duration::from_secs(2), Duration::from_secs(1));
+        for (millis, segments) in [(0, 1), (1, 1), (2000, 1), (2001, 2), (60_000, 30)] {
+            assert_eq!(cadence.segments_in(Duration::from_millis(millis)), segments, "{millis} ms");
+        }
+        assert_eq!(cadence.segments_in(Duration::MAX), u64::MAX / 2 + 1);
     }
 
     #[test]

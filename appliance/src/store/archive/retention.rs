@@ -127,8 +127,7 @@ fn shorten(
     let mut catalogue = unpoisoned(catalogue);
     let (found, last) = (catalogue.find(&record.feed, &record.id)?, catalogue.last_number(presentation.row)?);
     let (Some(presentation), Some(last)) = (found, last) else { return Ok(Removed::default()) };
-    let length = record.cadence.segment_duration().to_duration().max(Duration::from_millis(1));
-    let window = u64::try_from(record.window.as_nanos().div_ceil(length.as_nanos())).unwrap_or(u64::MAX);
+    let window = record.cadence.segments_in(record.window);
     let before = last.0.saturating_add(1).saturating_sub(window.saturating_add(GRACE_SEGMENTS));
     let mut oldest: BTreeMap<u64, Vec<(usize, WindowSegment)>> = BTreeMap::new();
     for (index, track) in record.tracks.iter().enumerate() {

@@ -325,10 +325,8 @@ impl Writer {
             (&self.shared.metrics, &self.shared.gone),
             clock::unix_millis(),
         );
-        let retention::Look { more, problem } = outcome.unwrap_or_else(|error| retention::Look {
-            problem: Some(error),
-            ..retention::Look::default()
-        });
+        let retention::Look { more, problem } = outcome
+            .unwrap_or_else(|error| retention::Look { problem: Some(error), ..retention::Look::default() });
         if let Some(error) = &problem {
             self.shared.metrics.archive_failures.with_label_values(&[error.step()]).inc();
         }

@@ -14,14 +14,15 @@ fn segment_duration() -> MediaTime {
     MediaTime::new(TWO_SECONDS, Timescale::VIDEO)
 }
 
+/// Of so many seconds, in segments of two.
 fn window(tracks: usize, seconds: u64) -> LiveWindow {
-    let window = Duration::from_secs(seconds);
+    let window = seconds.div_ceil(2);
     let reach = Reach { window, memory: window, wait: None };
     LiveWindow::new(vec![Timescale::VIDEO; tracks], reach, segment_duration(), 0)
 }
 
 fn protected(tracks: usize, window: u64, memory: u64) -> LiveWindow {
-    let (window, memory) = (Duration::from_secs(window), Duration::from_secs(memory));
+    let (window, memory) = (window.div_ceil(2), memory.div_ceil(2));
     let reach = Reach { window, memory, wait: Some(WAIT) };
     LiveWindow::new(vec![Timescale::VIDEO; tracks], reach, segment_duration(), 0)
 }
