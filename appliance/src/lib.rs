@@ -17,7 +17,8 @@
 //! - [`serve`]: HTTP: media, manifests, the page, the API, health and metrics.
 //! - [`tls`]: certificates, for ingest and HTTP alike.
 //! - [`telemetry`]: logs, rate limits on them, and the registry that each part's `metrics.rs` registers with.
-//! - `pace`: the moments at which sockets of media are looked at; [`clock`]: the one file that reads the clock.
+//! - `pace`: the moments at which sockets of media are looked at; [`clock`]: the one file that reads the clock;
+//!   `state_file`: how small files of the state folder are replaced.
 //!
 //! No codec and no driver library is linked here, and no unsafe code is allowed: hostile bytes meet safe Rust only.
 #![forbid(unsafe_code)]
@@ -31,6 +32,7 @@ pub mod feed;
 pub mod ingest;
 mod pace;
 pub mod serve;
+mod state_file;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;

@@ -2,12 +2,13 @@
 //! `rungd status`; and `rungd.token`, for those that change something.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::state_file::{self, Keep};
 
 /// Its name in the state folder.
 pub const FILE_NAME: &str = "rungd.json";
@@ -74,6 +75,9 @@ pub enum RuntimeFileError {
     },
 }
 
+/// After a power cut no daemon runs, and an empty file says the same as none.
+const PASSING: Keep = Keep { mode: 0o644, synced: false };
+
 /// Name of the token's file in the state folder.
 pub const TOKEN_FILE_NAME: &str = "rungd.token";
 /// Bytes of a token: 160 bits, as of a stream key; nobody guesses them.
@@ -101,30 +105,15 @@ impl AdminToken {
         Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
-    /// Writes it into `state_dir`, for its owner alone.
+    /// Writes it into `state_dir`, which is made where it is missing, for its owner alone.
     ///
     /// # Errors
     /// Where the disk refuses.
     pub fn write(&self, state_dir: &Path) -> Result<(), RuntimeFileError> {
         let path = state_dir.join(TOKEN_FILE_NAME);
-        let beside = state_dir.join(format!("{TOKEN_FILE_NAME}.{}.new", std::process::id()));
-        let put = || -> io::Result<()> {
-            // A file of a process of this number that died would keep its own mode.
-            if let Err(error) = fs::remove_file(&beside)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                return Err(error);
-            }
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-            file.write_all(self.0.as_bytes())?;
-            file.write_all(b"\n")?;
-            fs::rename(&beside, &path)
-        };
-        put().map_err(|source| {
-            // Best effort: what matters is the first error.
-            let _ignored = fs::remove_file(&beside);
-            RuntimeFileError::Write { path: path.clone(), source }
-        })
+        let text = format!("{}\n", self.0);
+        let written = state_file::replace(&path, text.as_bytes(), Keep { mode: 0o600, ..PASSING });
+        written.map_err(|source| RuntimeFileError::Write { path, source })
     }
 
     /// Reads the running daemon's.
@@ -169,25 +158,19 @@ fn remove(path: PathBuf) -> Result<(), RuntimeFileError> {
 }
 
 impl RuntimeFile {
-    /// Writes the file into `state_dir`, whole or not at all. Readable by all: it holds no secret.
+    /// Writes the file into `state_dir`, which is made where it is missing, whole or not at all. Readable by all: it
+    /// holds no secret.
     ///
     /// # Errors
     /// Where the disk refuses.
     pub fn write(&self, state_dir: &Path) -> Result<(), RuntimeFileError> {
         let path = state_dir.join(FILE_NAME);
-        let beside = state_dir.join(format!("{FILE_NAME}.{}.new", self.pid));
-        let put = || -> io::Result<()> {
-            let mut file = fs::File::create(&beside)?;
-            serde_json::to_writer_pretty(&mut file, self)?;
-            file.write_all(b"\n")?;
-            // Not synced: after a power cut no daemon runs, and an empty file says the same as none.
-            fs::rename(&beside, &path)
+        let put = || {
+            let mut text = serde_json::to_vec_pretty(self)?;
+            text.push(b'\n');
+            state_file::replace(&path, &text, PASSING)
         };
-        put().map_err(|source| {
-            // Best effort: what matters is the first error.
-            let _ignored = fs::remove_file(&beside);
-            RuntimeFileError::Write { path: path.clone(), source }
-        })
+        put().map_err(|source| RuntimeFileError::Write { path: path.clone(), source })
     }
 
     /// Reads the file in `state_dir`.

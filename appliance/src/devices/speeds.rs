@@ -4,10 +4,12 @@
 //! none.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use worker_protocol::device::{Calibration, DeviceReport};
+
+use crate::state_file::{self, Keep};
 
 /// Its name in the state folder.
 pub const FILE_NAME: &str = "devices.json";
@@ -53,15 +55,9 @@ pub fn keep(state_dir: &Path, measured: &Calibration) -> Result<(), SpeedsError>
     all.push(measured.clone());
     let text = serde_json::to_vec_pretty(&all).map_err(SpeedsError::Content)?;
     let path = state_dir.join(FILE_NAME);
-    let write = || {
-        fs::create_dir_all(state_dir)?;
-        let beside = state_dir.join(format!("{FILE_NAME}.new"));
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
-    };
-    write().map_err(|source| SpeedsError::Write { path: path.clone(), source })
+    // What took minutes to measure outlives a power cut.
+    let written = state_file::replace(&path, &text, Keep { mode: 0o644, synced: true });
+    written.map_err(|source| SpeedsError::Write { path, source })
 }
 
 /// Whether a measurement is of this very device.

@@ -235,7 +235,8 @@ async fn a_segment_that_cannot_be_deleted_keeps_none_after_it() {
     soon("the other to be shortened", || std::fs::read_dir(&track).unwrap().count() == 8 + 1);
     soon("its own list to be", || {
         let rows = rusqlite::Connection::open(folder.path().join("catalogue.sqlite")).unwrap();
-        let left = "SELECT count(*) FROM segments s JOIN presentations p ON p.id = s.presentation WHERE p.name = ?1";
+        let left =
+            "SELECT count(*) FROM segments s JOIN presentations p ON p.id = s.presentation WHERE p.name = ?1";
         rows.query_row(left, [id], |row| row.get::<_, i64>(0)).unwrap() == 16
     });
 }
