@@ -60,10 +60,19 @@ pub enum End {
     NoFeed,
     /// Nothing is on air.
     Idle,
-    /// It has ended. With its presentation's id, if anybody could have seen it.
-    Ended(Option<String>),
+    /// It has ended. With its presentation, if anybody could have seen it.
+    Ended(Option<Ended>),
     /// It is ending: what is left is still being put out.
     Ending,
+}
+
+/// What an operator ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The presentation's id.
+    pub presentation: String,
+    /// Whether there is a recording of it.
+    pub archived: bool,
 }
 
 impl Feeds {

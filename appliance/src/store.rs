@@ -280,6 +280,12 @@ impl Store {
         self.current().get(&FeedName::new(feed).ok()?).cloned()
     }
 
+    /// Whether what begins now is kept on disk; see [`PresentationView::is_archived`] for what has begun.
+    #[must_use]
+    pub fn is_archiving(&self) -> bool {
+        self.shared.archive.get().is_some()
+    }
+
     /// How the archive is doing; none where there is none.
     #[must_use]
     pub fn archive_health(&self) -> Option<ArchiveHealth> {

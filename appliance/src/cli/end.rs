@@ -49,6 +49,8 @@ struct Answer {
     #[serde(default)]
     presentation: Option<String>,
     #[serde(default)]
+    archived: bool,
+    #[serde(default)]
     error: Option<String>,
 }
 
@@ -73,16 +75,41 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     })?;
     let content = |source| StatusError::Content { address: authority.clone(), source };
     let answer: Answer = serde_json::from_slice(&body).map_err(content)?;
-    let text = match (status, answer.presentation) {
-        (StatusCode::OK, Some(id)) => {
-            format!("the programme of {feed} has ended: /replay/{feed}/{id}/manifest.mpd\n")
-        }
-        (StatusCode::OK, None) => format!("the programme of {feed} has ended before anybody could see it\n"),
-        (StatusCode::ACCEPTED, _) => format!("the programme of {feed} is ending\n"),
-        _ => {
-            let why = answer.error.unwrap_or_else(|| status.to_string());
-            return Err(EndError::Refused(why).into());
-        }
-    };
+    let text = said(feed, status, answer)?;
     io::stdout().write_all(text.as_bytes()).map_err(CliError::Stream)
+}
+
+/// The daemon's answer in words.
+fn said(feed: &str, status: StatusCode, answer: Answer) -> Result<String, EndError> {
+    match (status, answer.presentation) {
+        (StatusCode::OK, Some(id)) if answer.archived => {
+            Ok(format!("the programme of {feed} has ended: /replay/{feed}/{id}/manifest.mpd\n"))
+        }
+        (StatusCode::OK, Some(_)) => {
+            Ok(format!("the programme of {feed} has ended; there is no recording of it\n"))
+        }
+        (StatusCode::OK, None) => {
+            Ok(format!("the programme of {feed} has ended before anybody could see it\n"))
+        }
+        (StatusCode::ACCEPTED, _) => Ok(format!("the programme of {feed} is ending\n")),
+        _ => Err(EndError::Refused(answer.error.unwrap_or_else(|| status.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_is_named_where_there_is_one() {
+        let said =
+            |answer: &str| said("studio-a", StatusCode::OK, serde_json::from_str(answer).unwrap()).unwrap();
+        let kept =
+            said(r#"{"feed":"studio-a","presentation":"20261121T031500.000Z","ended":true,"archived":true}"#);
+        assert!(kept.contains(" /replay/studio-a/20261121T031500.000Z/manifest.mpd"), "{kept}");
+        let gone = said(
+            r#"{"feed":"studio-a","presentation":"20261121T031500.000Z","ended":true,"archived":false}"#,
+        );
+        assert!(gone.contains("no recording") && !gone.contains("/replay/"), "{gone}");
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use super::Ended;
 use super::presentation::{QUARANTINE, Role, SourceId};
 use super::source::Input;
 use super::status::{FeedStatus, PublisherStatus};
@@ -96,8 +97,8 @@ pub struct Feed {
     operator: Mutex<Option<mpsc::Sender<EndRequest>>>,
 }
 
-/// An operator who wants the programme ended; told its presentation's id once it has, if it had begun.
-pub(super) type EndRequest = oneshot::Sender<Option<String>>;
+/// An operator who wants the programme ended; told once it has, with its presentation, if it had begun.
+pub(super) type EndRequest = oneshot::Sender<Option<Ended>>;
 
 /// Who publishes to a feed: at most one with each role.
 #[derive(Debug, Default)]
@@ -179,7 +180,7 @@ impl Feed {
     }
 
     /// Asks the programme to end; none where there is none, or where too many ask.
-    pub(super) fn ask_to_end(&self) -> Option<oneshot::Receiver<Option<String>>> {
+    pub(super) fn ask_to_end(&self) -> Option<oneshot::Receiver<Option<Ended>>> {
         let operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let (request, answer) = oneshot::channel();
         operator.try_send(request).ok().map(|()| answer)

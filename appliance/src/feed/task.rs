@@ -23,7 +23,7 @@ use crate::feed::publishers::Publishers;
 use crate::feed::resume::{self, Pace};
 use crate::feed::source::Input;
 use crate::feed::status::{FeedState, FeedStatus, WorkerStatus};
-use crate::feed::{Feed, Publisher, metrics};
+use crate::feed::{Ended, Feed, Publisher, metrics};
 use crate::pace;
 use crate::store::{self, NewPresentation, Store};
 use crate::supervisor::{self, Worker};
@@ -328,7 +328,7 @@ impl Programme {
     /// The daemon stops. The programme does not end with it where the next daemon may go on: most stops are restarts.
     fn stop(&mut self) {
         let why = "the appliance is shutting down";
-        if self.config.grace.is_zero() || self.parts.store.archive_health().is_none() {
+        if self.config.grace.is_zero() || !self.is_kept() {
             return self.end(why);
         }
         self.ending = true;
@@ -338,6 +338,14 @@ impl Programme {
         let actions = self.presentation.suspend(clock::both());
         self.act(actions);
         self.publish_status();
+    }
+
+    /// Whether the next daemon finds it, or would if it began now.
+    fn is_kept(&self) -> bool {
+        match &self.recording {
+            Some(recording) => recording.view().is_archived(),
+            None => self.parts.store.is_archiving(),
+        }
     }
 
     /// Fills time in which no daemon ran, as fast as the archive takes it.
@@ -457,7 +465,10 @@ impl Programme {
         match self.recording.take() {
             Some(recording) if self.suspending => recording.suspend(),
             Some(recording) => {
-                ended = Some(recording.view().progress());
+                let view = recording.view();
+                ended = self.id.clone().map(|presentation| {
+                    (Ended { presentation, archived: view.is_archived() }, view.progress())
+                });
                 recording.end(clock::unix_millis());
                 info!(feed = self.config.name, presentation = self.id, "presentation ends");
             }
@@ -473,8 +484,7 @@ impl Programme {
         self.parts.metrics.show(&self.feed.status.load(), &status);
         self.feed.status.store(Arc::new(status));
         self.end_requests.extend(std::iter::from_fn(|| self.operator.try_recv().ok()));
-        let archived = self.parts.store.archive_health().is_some();
-        tokio::spawn(answer(self.end_requests, self.id, ended, archived));
+        tokio::spawn(answer(self.end_requests, ended));
     }
 
     fn publish_status(&mut self) {
@@ -515,21 +525,21 @@ impl Programme {
 
 /// Tells who wanted the end of a presentation that its manifests are static, the replay's too, or will be as soon as the
 /// disk lets them.
-async fn answer(
-    requests: Vec<EndRequest>,
-    id: Option<String>,
-    ended: Option<watch::Receiver<store::Progress>>,
-    archived: bool,
-) {
+async fn answer(requests: Vec<EndRequest>, ended: Option<(Ended, watch::Receiver<store::Progress>)>) {
     if requests.is_empty() {
         return;
     }
-    if let Some(mut progress) = ended {
-        let over = |progress: &store::Progress| progress.ended && (progress.settled || !archived);
+    let mut told = None;
+    if let Some((ended, mut progress)) = ended {
+        let over = |progress: &store::Progress| progress.ended && (progress.settled || !ended.archived);
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, progress.wait_for(over)).await;
+        told = Some(ended);
     }
     for request in requests {
         // Who asked may have gone.
-        let _ = request.send(id.clone());
+        let _ = request.send(told.clone());
     }
 }
+
+#[cfg(test)]
+mod tests;

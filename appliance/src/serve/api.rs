@@ -16,7 +16,7 @@ use worker_protocol::{DeviceId, Inventory};
 use super::disk::{Disk, DiskError};
 use super::{RETRY_AFTER, ServeState};
 use crate::config::runtime::TOKEN_FILE_NAME;
-use crate::feed::End;
+use crate::feed::{End, Ended};
 use crate::store::{FeedName, Store};
 use crate::{clock, log_limited};
 
@@ -108,6 +108,8 @@ struct EndedBody {
     presentation: Option<String>,
     /// Whether its manifest is static by now.
     ended: bool,
+    /// Whether there is a recording of it, at `/replay/{feed}/{presentation}/`.
+    archived: bool,
 }
 
 /// `POST /api/v1/feeds/{name}/end`. Only who shows the token may: a browser adds it to no request that another site makes,
@@ -128,12 +130,16 @@ pub(super) async fn end(
     let Some(name) = name else {
         return fault(StatusCode::NOT_FOUND, "there is no feed of that name".to_owned());
     };
-    let body = |presentation, ended| Json(EndedBody { feed: name.to_string(), presentation, ended });
+    let body = |ended: bool, presentation: Option<Ended>| {
+        let archived = presentation.as_ref().is_some_and(|presentation| presentation.archived);
+        let presentation = presentation.map(|presentation| presentation.presentation);
+        Json(EndedBody { feed: name.to_string(), presentation, ended, archived })
+    };
     match (state.control.end)(name.to_string()).await {
         End::NoFeed => fault(StatusCode::NOT_FOUND, format!("there is no feed {name}")),
         End::Idle => fault(StatusCode::CONFLICT, format!("nothing of feed {name} is on air")),
-        End::Ended(presentation) => fresh(body(presentation, true)),
-        End::Ending => fresh((StatusCode::ACCEPTED, body(None, false))),
+        End::Ended(presentation) => fresh(body(true, presentation)),
+        End::Ending => fresh((StatusCode::ACCEPTED, body(false, None))),
     }
 }
 

@@ -150,6 +150,12 @@ impl PresentationView {
         self.progress.borrow().settled
     }
 
+    /// Whether it is kept on disk: not without an archive, nor where there was none when it began.
+    #[must_use]
+    pub fn is_archived(&self) -> bool {
+        self.archive().is_some()
+    }
+
     /// Grows with every change of what a manifest would say; in low latency that is every chunk.
     #[must_use]
     pub fn version(&self) -> u64 {

@@ -125,7 +125,7 @@ async fn programmes_are_ended_by_who_has_the_token_and_nobody_else() {
     let answer = server.request("POST", path, &shown).await;
     assert_eq!(answer.status, 200);
     assert!(
-        answer.text().contains(r#""presentation":"20261121T031500.000Z","ended":true"#),
+        answer.text().contains(r#""presentation":"20261121T031500.000Z","ended":true,"archived":true"#),
         "{}",
         answer.text()
     );

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use appliance::config::{self, AdminToken};
 use appliance::devices::Devices;
-use appliance::feed::End;
 use appliance::feed::status::{FeedState, FeedStatus};
+use appliance::feed::{End, Ended};
 use appliance::serve::{self, Check, Control, Limits, Readiness, ServeState};
 use appliance::store::Store;
 use prometheus::Registry;
@@ -146,7 +146,10 @@ pub(crate) fn control() -> Control {
         end: Arc::new(|feed| {
             Box::pin(async move {
                 match feed.as_str() {
-                    "studio-a" => End::Ended(Some("20261121T031500.000Z".to_owned())),
+                    "studio-a" => End::Ended(Some(Ended {
+                        presentation: "20261121T031500.000Z".to_owned(),
+                        archived: true,
+                    })),
                     "studio-i" => End::Idle,
                     _ => End::NoFeed,
                 }
