@@ -308,6 +308,13 @@ impl Store {
         Some(health)
     }
 
+    /// Has the metrics say what [`Self::archive_health`] does. Called before they are gathered: how long a disk has not
+    /// answered, and whether what is on air has an archive, changes without anything being told here.
+    pub fn show_health(&self) {
+        let degraded = self.archive_health().is_some_and(|health| health.degraded.is_some());
+        self.shared.metrics.archive_degraded.set(i64::from(degraded));
+    }
+
     /// Ends what is live, lets the archive write what waits, and stops it, within `timeout`. What is interrupted or
     /// suspended stays so, and nobody is kept waiting for it any more.
     pub async fn shutdown(&self, timeout: Duration) {

@@ -208,6 +208,7 @@ pub(super) async fn time() -> Response {
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(state): State<ServeState>) -> Response {
+    state.store.show_health();
     let mut text = Vec::new();
     match TextEncoder::new().encode(&state.registry.gather(), &mut text) {
         Ok(()) => fresh(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)),

@@ -147,8 +147,6 @@ impl Shared {
 
     fn show(&self, queue: &Queue) {
         self.metrics.archive_queue_segments.set(i64::try_from(queue.waiting).unwrap_or(i64::MAX));
-        let degraded = queue.health(clock::now()).degraded.is_some();
-        self.metrics.archive_degraded.set(i64::from(degraded));
     }
 }
 
@@ -208,7 +206,6 @@ impl Archive {
                 }
                 false => info!(feed = %key.0, presentation = %key.1, "archive has caught up"),
             }
-            self.shared.show(&queue);
         }
     }
 

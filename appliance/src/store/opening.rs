@@ -197,7 +197,6 @@ fn run(store: &Weak<Shared>, place: &Place, metrics: &Metrics, start: &SyncSende
 
 fn in_trouble(shared: &Shared, error: &StoreError) {
     *unpoisoned(&shared.trouble) = Some(format!("archive: cannot be used: {}", chain(error)));
-    shared.metrics.archive_degraded.set(1);
 }
 
 /// Notes why there is no archive yet, long after the start; false where there is to be none, or no store any more.
@@ -247,7 +246,6 @@ fn adopt(shared: &Shared, found: FoundArchive) {
     }
     let _ = shared.archive.set(open);
     *unpoisoned(&shared.trouble) = None;
-    shared.metrics.archive_degraded.set(0);
     info!("archive can be used: what begins from now on is kept");
 }
 

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::programme::{begin, metric, write};
+use crate::programme::{begin, metric, soon, write};
 use crate::server::Server;
 
 #[tokio::test]
@@ -99,6 +99,30 @@ async fn the_page_comes_out_of_the_binary() {
     let again =
         server.request("GET", "/assets/vendor/dashjs/dash.all.min.js", &[("If-None-Match", etag)]).await;
     assert_eq!((again.status, again.body.len()), (304, 0));
+}
+
+/// The disk was in trouble when it began, and is not any more: what is on air is still not recorded.
+#[tokio::test]
+async fn metrics_say_of_the_archive_what_readiness_does() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder where a file is to be, for root too.
+    let obstacle = folder.path().join("catalogue.lock");
+    std::fs::create_dir(&obstacle).unwrap();
+    let server = Server::on(folder).await;
+    let degraded = async || {
+        let answer = server.get("/metrics").await;
+        answer.text().lines().any(|line| line == "rungd_store_archive_degraded 1")
+    };
+    let presentation = begin(&server.store, "studio-a", "20261121T010000.000Z", Duration::from_secs(60));
+    assert!(degraded().await);
+    std::fs::remove_dir(&obstacle).unwrap();
+    soon("the archive to be opened", || server.store.is_archiving());
+    let said = server.store.archive_health().unwrap().degraded;
+    assert!(said.as_ref().is_some_and(|said| said.contains("is not kept")), "{said:?}");
+    assert!(degraded().await);
+    drop(presentation);
+    assert_eq!(server.store.archive_health().unwrap().degraded, None);
+    assert!(!degraded().await);
 }
 
 #[tokio::test]

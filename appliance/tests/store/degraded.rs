@@ -30,6 +30,7 @@ async fn an_archive_that_cannot_be_written_leaves_live_alone_and_heals() {
     );
     let degraded = poll(DEADLINE, || store.archive_health()?.degraded).expect("the archive says so");
     assert!(degraded.contains("studio-a") && degraded.contains("init.mp4"), "{degraded}");
+    store.show_health();
     assert_eq!(metric(&registry, "rungd_store_archive_degraded"), 1.0);
     assert!(metric(&registry, "rungd_store_archive_failures_total") >= 1.0);
     // The other feed is not held up by it.

@@ -97,6 +97,7 @@ async fn a_start_on_a_disk_in_trouble_is_on_air_and_heals() {
         assert_eq!(fetch(&store, "studio-a", &id, 0, Some(12)).await, Some(segment(0, 12)), "{trouble}");
         let degraded = poll(DEADLINE, || store.archive_health()?.degraded).expect("it says so");
         assert!(degraded.contains("archive"), "{trouble}: {degraded}");
+        store.show_health();
         assert_eq!(metric(&registry, "rungd_store_archive_degraded"), 1.0, "{trouble}");
         if id != ID {
             let window = presentation.view().time_shift();

@@ -63,6 +63,7 @@ async fn a_disk_that_hangs_costs_a_bounded_wait_once() {
     let degraded = store.archive_health().unwrap().degraded;
     assert_eq!(degraded.as_deref(), Some("archive: studio-a lists segments that are not on disk yet"));
     assert_eq!(metric(&registry, UNPROTECTED), 7.0);
+    store.show_health();
     assert_eq!(metric(&registry, "rungd_store_archive_degraded"), 1.0);
     assert_eq!(fetch(&store, "studio-a", ID, 1, Some(10)).await, Some(segment(1, 10)));
 

@@ -336,7 +336,6 @@ impl Writer {
             warn!(error = %problem, "archive cannot make room");
         }
         queue.retention_problem = problem;
-        self.shared.show(&queue);
         more
     }
 }
