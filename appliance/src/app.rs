@@ -163,22 +163,25 @@ impl StateFiles {
         Some(writing)
     }
 
-    /// Says how the first try went.
+    /// Says how the first try went; of those after it, what became of them and each new reason why they fail.
     async fn write_at_last(self: Arc<Self>, said: oneshot::Sender<Result<(), RuntimeFileError>>) {
-        let mut said = Some(said);
+        let (mut said, mut told) = (Some(said), None);
         loop {
             let files = self.clone();
             let Ok(result) = task::spawn_blocking(move || files.write()).await else { return };
-            let written = result.is_ok();
-            match said.take().map(|said| said.send(result)) {
+            let problem = result.as_ref().err().map(|fault| chain(fault));
+            let heard = said.take().is_some_and(|said| said.send(result).is_ok());
+            match &problem {
                 // It took no longer than a start waits.
-                Some(Ok(())) => {}
-                Some(Err(_)) | None if written => info!("the state files are written"),
-                Some(Err(_)) | None => {}
+                _ if heard => {}
+                None => info!("the state files are written"),
+                Some(error) if told != problem => warn!(error, "the state files still cannot be written"),
+                Some(_) => {}
             }
-            if written {
+            if problem.is_none() {
                 return;
             }
+            told = problem;
             tokio::time::sleep(STATE_FILES_AGAIN).await;
         }
     }
@@ -409,4 +412,87 @@ fn tls(
     let config = certificate.server_config(alpn).map_err(AppError::Tls)?;
     certificates.push(certificate);
     Ok(Some(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Mutex, PoisonError};
+    use std::{fs, path::Path};
+
+    use test_support::wait::until;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    fn state_files(state_dir: &Path) -> StateFiles {
+        let runtime = RuntimeFile {
+            pid: 7,
+            started_unix_millis: 0,
+            http: Vec::new(),
+            http_tls: false,
+            rtmp: Vec::new(),
+            rtmps: Vec::new(),
+            application: String::new(),
+        };
+        StateFiles { token: AdminToken::draw().unwrap(), runtime, state_dir: state_dir.to_owned() }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn count(&self, part: &str) -> usize {
+            let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            String::from_utf8(lines).unwrap().lines().filter(|line| line.contains(part)).count()
+        }
+    }
+
+    /// Nothing but them needs the folder where there is no archive.
+    #[tokio::test]
+    async fn state_files_make_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let state_dir = folder.path().join("not/there");
+        assert!(state_files(&state_dir).write_soon().await.is_none());
+        assert_eq!(RuntimeFile::read(&state_dir).unwrap().pid, 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn state_files_that_cannot_be_written_tell_each_reason_once_and_are_at_last() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let _guard = tracing::subscriber::set_default(
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish(),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let state_dir = folder.path().join("state");
+        fs::write(&state_dir, b"no folder").unwrap();
+        let writing = state_files(&state_dir).write_soon().await.expect("it is tried again");
+        assert_eq!(lines.count("cannot be written; they are tried again"), 1);
+
+        // Another reason, which stays for another try at least.
+        fs::remove_file(&state_dir).unwrap();
+        let in_the_way = state_dir.join(crate::config::runtime::TOKEN_FILE_NAME);
+        fs::create_dir_all(&in_the_way).unwrap();
+        let told = "the state files still cannot be written";
+        until(DEADLINE, "that to be told", async || (lines.count(told) > 0).then_some(())).await;
+        let tried = fs::metadata(&state_dir).unwrap().modified().unwrap();
+        let again = async || (fs::metadata(&state_dir).unwrap().modified().unwrap() > tried).then_some(());
+        until(DEADLINE, "another try", again).await;
+        fs::remove_dir(&in_the_way).unwrap();
+        tokio::time::timeout(DEADLINE, writing).await.unwrap().unwrap();
+        assert_eq!(RuntimeFile::read(&state_dir).unwrap().pid, 7);
+        assert_eq!((lines.count(told), lines.count("the state files are written")), (1, 1));
+    }
 }
