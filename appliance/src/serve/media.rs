@@ -312,10 +312,11 @@ impl MediaState {
             InMemory::Not => self.archived(feed, presentation, &track, number).await?,
         };
         let fleeting = view.filter(|view| number.is_some_and(|number| view.is_fleeting(number)));
+        let lasts = fleeting.is_none();
         // As long as a part: who follows the live edge has it from the cache, and what lasts is fetched once more.
         let cache = fleeting.map(|view| max_age(hls::kept_for(view.segment_duration())));
         let cache = cache.unwrap_or(HeaderValue::from_static(FOR_EVER));
-        Found::media(found, presentation, &track, number, cache)
+        Found::media(found, presentation, (&track, number), cache, lasts)
     }
 
     /// A chunk by itself. Memory alone has it: playlists name parts only near the live edge. Nor need caches keep it for
@@ -370,7 +371,8 @@ impl MediaState {
             }
             InMemory::Not => None,
         };
-        Found::media(found, view.id(), track, number, HeaderValue::from_static(SHORT))
+        let lasts = number.is_none_or(|number| !view.is_fleeting(number));
+        Found::media(found, view.id(), (track, number), HeaderValue::from_static(SHORT), lasts)
     }
 }
 
@@ -418,15 +420,16 @@ impl Found {
     fn media(
         found: Option<(Media, bool)>,
         presentation: &PresentationId,
-        track: &TrackName,
-        number: Option<SegmentNumber>,
+        (track, number): (&TrackName, Option<SegmentNumber>),
         cache: HeaderValue,
+        lasts: bool,
     ) -> Result<Self, Fault> {
         let (media, audio) = found.ok_or(Fault::NotFound(NO_SUCH_SEGMENT))?;
         let what = What::Media(media);
-        // Once whole it is never changed, so its name and size are as strong a validator as its bytes. What is still being
-        // written has none: if the daemon dies it is made anew, and nobody is to join the one to the other by a range.
-        let etag = what.length().and_then(|bytes| {
+        // What is whole and on disk is never changed, so its name and size are as strong a validator as its bytes. All else
+        // has none: if the daemon dies it is made anew, perhaps as long as it was, and nobody is to take the one for the
+        // other, or join them by a range (RFC 9110, 8.8.1; RFC 9111, 3.4).
+        let etag = what.length().filter(|_| lasts).and_then(|bytes| {
             let part = number.map_or_else(|| "init".to_owned(), |number| number.to_string());
             HeaderValue::try_from(format!("\"{presentation}-{track}-{part}-{bytes}\"")).ok()
         });

@@ -478,7 +478,8 @@ async fn what_is_cut_short_is_not_kept_for_a_whole_one() {
     soon("the segment to be kept", || !presentation.view().is_fleeting(SegmentNumber(2)));
     let kept = server.get(&path("2.m4s")).await;
     assert_eq!(kept.field("cache-control"), Some("public, max-age=31536000, immutable"));
-    assert_eq!(kept.field("etag"), whole.field("etag"));
+    // The next one made anew could be as long.
+    assert_eq!(whole.field("etag"), None);
     assert!(kept.field("etag").is_some());
 }
 
