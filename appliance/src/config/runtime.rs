@@ -140,7 +140,8 @@ impl AdminToken {
         format!("Bearer {}", self.0)
     }
 
-    /// Whether this is the value of an `Authorization` header with it; takes as long whatever it is.
+    /// Whether this is the value of an `Authorization` header with it; of what has its length it takes as
+    /// long whatever it is.
     #[must_use]
     pub fn matches(&self, authorization: &[u8]) -> bool {
         use subtle::ConstantTimeEq;

@@ -35,7 +35,7 @@ pub struct Readiness {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What: `listeners`, `draining`, `archive`.
+    /// What: `draining`; `archive`, where there is to be one.
     pub name: String,
     /// Whether it is as it should be. One that is not need not make the daemon unready.
     pub ok: bool,

@@ -75,7 +75,7 @@ impl Metrics {
             )?,
             archive_degraded: register.gauge(
                 "rungd_store_archive_degraded",
-                "1 while the archive cannot keep up or cannot be written.",
+                "1 while the archive cannot keep up or be written, or does not get all that is on air.",
             )?,
             archive_stored_bytes: register
                 .gauge("rungd_store_archive_stored_bytes", "Bytes of segments in the archive.")?,
@@ -83,7 +83,7 @@ impl Metrics {
                 .gauge("rungd_store_archive_presentations", "Presentations in the catalogue.")?,
             archive_presentations_expired: register.counter(
                 "rungd_store_archive_presentations_expired_total",
-                "Presentations removed by age or by bytes.",
+                "Presentations removed by age or by bytes, or of which nothing could be played.",
             )?,
         })
     }
