@@ -1,13 +1,12 @@
 //! A variable rate: its mean, its peak and its buffer.
 
 use gpu::{Codec, Encoder, Frame, FrameKind, RateControl};
+use test_support::rates::{FPS, highest_level, kbits, noise};
 
 use crate::encoding::{codecs, config};
 use crate::on_devices;
 use crate::pictures::size;
 
-/// Frames a second.
-const FPS: usize = 25;
 /// Pictures that are easy to code, and pictures behind them that are not: seconds. If these took the peak of a variable rate
 /// to their end, all would be half as much again as its mean.
 const EASY: usize = 3;
@@ -18,16 +17,6 @@ const HARD_AT_A_CONSTANT_RATE: usize = 3;
 const MEAN: u32 = 300_000;
 const PEAK: u32 = 600_000;
 const BUFFER: u32 = 300_000;
-
-/// Noise that no picture shares with another.
-fn noise(count: usize, number: usize) -> Vec<u8> {
-    let mut state = number as u32 * 7919 + 1;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        96 + (state >> 26) as u8
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// Sizes of coded pictures, in bits.
 fn coded(device: &gpu::Device, codec: Codec, rate: RateControl, hard: usize) -> Vec<usize> {
@@ -48,23 +37,6 @@ fn coded(device: &gpu::Device, codec: Codec, rate: RateControl, hard: usize) -> 
     bits.extend(std::iter::from_fn(|| encoder.receive().unwrap()).map(|picture| picture.data.len() * 8));
     assert_eq!(bits.len(), (EASY + hard) * FPS);
     bits
-}
-
-/// What is coded in each second, in kbit.
-fn kbits(bits: &[usize]) -> Vec<usize> {
-    bits.chunks(FPS).map(|second| second.iter().sum::<usize>() / 1000).collect()
-}
-
-/// The highest level of a bucket that leaks at this rate, in bits: what a decoder's buffer must hold.
-fn highest_level(bits: &[usize], rate: u32) -> usize {
-    let leak = rate as usize / FPS;
-    let mut level: usize = 0;
-    bits.iter().fold(0, |highest, picture| {
-        level += picture;
-        let reached = level.max(highest);
-        level = level.saturating_sub(leak);
-        reached
-    })
 }
 
 #[test]

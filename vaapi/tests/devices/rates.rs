@@ -1,5 +1,6 @@
 //! A variable rate, by each control that drivers have for it: its mean or its quality, its peak and its buffer.
 
+use test_support::rates::{FPS, highest_level, kbits, noise};
 use vaapi::{Codec, Device, EncoderConfig, EntryPoint, Frame, FrameKind, RateControl, RateMode, Size};
 
 use crate::annex_b;
@@ -8,8 +9,6 @@ use crate::pictures::{natural, planes};
 use crate::{ARC, on_simulated};
 
 const SIZE: Size = Size { width: 320, height: 180 };
-/// Frames a second.
-const FPS: usize = 25;
 /// Pictures that are easy to code, and pictures behind them that are not: seconds. If these took the peak to their end,
 /// all would be half as much again as the mean.
 const EASY: usize = 3;
@@ -20,16 +19,6 @@ const PEAK: u32 = 600_000;
 const BUFFER: u32 = 240_000;
 /// A device whose driver has QVBR, and no VBR.
 const NO_VBR: &str = "[[device]]\nmodel = \"intel\"\nvbr = false\n";
-
-/// Noise that no picture shares with another.
-fn noise(count: usize, number: usize) -> Vec<u8> {
-    let mut state = u32::try_from(number).unwrap() * 7919 + 1;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        96 + u8::try_from(state >> 26).unwrap()
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// Sizes of coded pictures, in bits.
 fn coded(device: &Device, config: &EncoderConfig, mode: RateMode, pictures: &[Vec<u8>]) -> Vec<usize> {
@@ -49,23 +38,6 @@ fn coded(device: &Device, config: &EncoderConfig, mode: RateMode, pictures: &[Ve
     bits
 }
 
-/// What is coded in each second, in kbit.
-fn kbits(bits: &[usize]) -> Vec<usize> {
-    bits.chunks(FPS).map(|second| second.iter().sum::<usize>() / 1000).collect()
-}
-
-/// The highest level of a bucket that leaks at the peak rate, in bits: what a decoder's buffer must hold.
-fn highest_level(bits: &[usize]) -> usize {
-    let leak = usize::try_from(PEAK).unwrap() / FPS;
-    let (mut level, mut highest) = (0_usize, 0);
-    for picture in bits {
-        level += picture;
-        highest = highest.max(level);
-        level = level.saturating_sub(leak);
-    }
-    highest
-}
-
 fn variable(codec: Codec, rate: RateControl) -> EncoderConfig {
     EncoderConfig { rate, entry_point: EntryPoint::Full, low_latency: true, ..config(codec, SIZE) }
 }
@@ -81,7 +53,7 @@ fn check_peak(device: &Device, codec: Codec, mode: RateMode) {
     let pictures: Vec<_> = (0..(EASY + HARD) * FPS).map(picture).collect();
     let rate = RateControl { bit_rate: MEAN, max_bit_rate: PEAK, buffer_bits: BUFFER };
     let bits = coded(device, &variable(codec, rate), mode, &pictures);
-    let level = highest_level(&bits);
+    let level = highest_level(&bits, PEAK);
     println!("{codec:?} {mode:?}: {:?} kbit in each second, {level} bits in the buffer", kbits(&bits));
     let seconds = kbits(&bits);
     let mean_of = |seconds: &[usize]| seconds.iter().sum::<usize>() / seconds.len();

@@ -9,6 +9,7 @@
 //!   code than wrote them; [`media_check`]: what ffmpeg makes of them.
 //! - [`small_disk`]: a disk that can be filled.
 //! - [`asked`]: what whoever runs the tests asks of them.
+//! - [`sims`]: simulated devices; [`rates`]: what their rate controls are to do.
 //! - [`browser`]: players in headless Chromium.
 //! - [`process`]: children that end with the test, and whose logs are shown where it fails; [`again`]: a test in a
 //!   process of its own; [`wait`]: conditions with deadlines.
@@ -26,6 +27,7 @@ pub mod media_check;
 pub mod mpd;
 pub mod process;
 pub mod publisher;
+pub mod rates;
 pub mod raw_rtmp;
 pub mod relay;
 pub mod rungd;
