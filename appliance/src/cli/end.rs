@@ -65,14 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let authority = status::reachable(&daemon)?.to_string();
     let request = Request::post(format!("/api/v1/feeds/{feed}/end"))
         .header(header::AUTHORIZATION, token.authorization());
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
-    let (status, body) = runtime.block_on(async {
-        match tokio::time::timeout(TIMEOUT, status::ask(&authority, request)).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => Err(StatusError::Timeout { address: authority.clone() }),
-        }
-    })?;
+    let (status, body) = status::ask(&authority, request, TIMEOUT)?;
     let content = |source| StatusError::Content { address: authority.clone(), source };
     let answer: Answer = serde_json::from_slice(&body).map_err(content)?;
     let text = said(feed, status, answer)?;

@@ -92,10 +92,12 @@ pub enum StatusError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Somebody listens and does not answer.
-    #[error("no answer from {address} within {} s", TIMEOUT.as_secs())]
+    #[error("no answer from {address} within {within:?}")]
     Timeout {
         /// Where.
         address: String,
+        /// How long it was waited for.
+        within: Duration,
     },
     /// An answer, but not the one asked for.
     #[error("{address} answered {status} to {FEEDS_PATH}")]
@@ -123,15 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
             (reachable(&daemon)?.to_string(), Some(daemon))
         }
     };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
-    let answer = runtime.block_on(async {
-        match tokio::time::timeout(TIMEOUT, ask(&authority, Request::get(FEEDS_PATH))).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => Err(StatusError::Timeout { address: authority.clone() }),
-        }
-    });
-    let (status, answer) = answer?;
+    let (status, answer) = ask(&authority, Request::get(FEEDS_PATH), TIMEOUT)?;
     if status != StatusCode::OK {
         return Err(StatusError::Refused { address: authority, status }.into());
     }
@@ -187,8 +181,24 @@ fn authority_of(url: &str) -> Result<String, StatusError> {
     }
 }
 
-/// The answer to one request.
-pub(super) async fn ask(
+/// The answer to one request, if it comes within that time.
+pub(super) fn ask(
+    authority: &str,
+    request: hyper::http::request::Builder,
+    within: Duration,
+) -> Result<(StatusCode, Bytes), CliError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+    let answer = runtime.block_on(async {
+        match tokio::time::timeout(within, converse(authority, request)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(StatusError::Timeout { address: authority.to_owned(), within }),
+        }
+    });
+    Ok(answer?)
+}
+
+async fn converse(
     authority: &str,
     request: hyper::http::request::Builder,
 ) -> Result<(StatusCode, Bytes), StatusError> {
