@@ -54,10 +54,9 @@ test-latency: deps-test build ## Measure low latency over two minutes; the bound
 	LOW_LATENCY_SECONDS=120 cargo test $(CARGO_FLAGS) -p appliance --test live -- low_latency::pictures --nocapture
 
 .PHONY: test-vm
-test-vm: deps-build ## In virtual machines without KVM: VA-API on a real render node, power cuts under the archive (five minutes)
+test-vm: deps-build ## In virtual machines without KVM: VA-API on a real render node, power cuts under the archive (four minutes)
 	@CARGO_FLAGS='$(CARGO_FLAGS)' bash hwtests/vm/render-node.sh
 	@CARGO_FLAGS='$(CARGO_FLAGS)' bash appliance/tests/vm/power-cut.sh ext4 8
-	@CARGO_FLAGS='$(CARGO_FLAGS)' bash appliance/tests/vm/power-cut.sh f2fs 4
 
 .PHONY: build
 build: deps-build ## The debug build of everything, tests' binaries excepted

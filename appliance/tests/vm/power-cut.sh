@@ -5,7 +5,8 @@
 #   power-cut.sh ext4|f2fs CUTS      (make test-vm; needs root once, to install qemu, nbdkit and what makes file systems)
 #
 # ext4 makes every name durable with any file that is synced after it; f2fs does not, so it shows folders that are not
-# synced.
+# synced. `make test-vm` runs ext4 alone: f2fs has lost the last number listed once in some 105 cuts, and why is not known
+# (appliance/docs/design.md, "Going on").
 #
 # The machine runs the `store` tests' own child, which says what it lists, on a serial port that this script reads. After
 # each cut the file system must be sound, and the next boot must serve, to the byte, all that was ever said to be listed.
@@ -29,7 +30,12 @@ flushed_at=$((file_system_mib * 256))
 unflushed_at=$((flushed_at + 256))
 page() { yes "$1" | head -c 4096 || true; }
 
-need qemu-system-x86 busybox-static cpio kmod e2fsprogs f2fs-tools nbdkit binutils
+case $file_system in
+  ext4) need e2fsprogs ;;
+  f2fs) need f2fs-tools ;;
+  *) die "ext4 or f2fs, not \"$file_system\"" ;;
+esac
+need qemu-system-x86 busybox-static cpio kmod nbdkit binutils
 store=$("${CARGO:-cargo}" test --quiet ${CARGO_FLAGS:---locked} --no-run --message-format=json -p appliance --test store |
   sed -n 's/.*"executable":"\([^"]*\/store-[^"]*\)".*/\1/p')
 [ -x "$store" ] || die "cargo told of no store test: \"$store\""
