@@ -1,7 +1,8 @@
 #!/bin/bash
 # Compiles every test of the workspace once, and runs them all: the fault tests, which wait for real time and hardly
-# compute, beside those that compute; then the live tests, which wait for most of their time, four at once. What each says
-# is in target/tests/NAME.log, and shown where it fails. What was not run is named at the end.
+# compute, beside those that compute; then the live tests, which wait for most of their time, four at once, and beside them,
+# behind them in the scheduler, those of the simulated drivers that compute and do not care when. What each says is in
+# target/tests/NAME.log, and shown where it fails. What was not run is named at the end.
 #
 # RUNGD_NO_SKIPS=1: a test that cannot be run on this machine is a failure.
 set -euo pipefail
@@ -86,11 +87,12 @@ run() {
   fi
 }
 
-faults=() live=() others=()
+faults=() live=() drivers=() others=()
 for program in "${programs[@]}"; do
   case "${program%%$'\t'*}" in
     appliance-faults) faults+=("$program") ;;
     appliance-live) live+=("$program") ;;
+    hwtests-conformance | hwtests-va) drivers+=("$program") ;;
     *) others+=("$program") ;;
   esac
 done
@@ -105,11 +107,18 @@ beside run_doc
 for program in "${others[@]}"; do alone run "$program"; done
 say "waiting for the fault tests"
 wait
-say "live, $live_threads at once"
+say "live, $live_threads at once, with the simulated drivers' tests behind them"
+run_drivers() {
+  renice -n 10 "$BASHPID" >/dev/null
+  for program in "${drivers[@]}"; do run "$program"; done
+}
+beside run_drivers
 for program in "${live[@]}"; do alone run "$program" --test-threads="$live_threads"; done
+say "waiting for the simulated drivers' tests"
+wait
 
 while read -r line; do say "not run: $line"; done < <(
-  grep -ho 'SKIPPED [a-z].*' "$logs"/*.log | cut -d' ' -f2- | sort -u
+  { grep -ho 'SKIPPED [a-z].*' "$logs"/*.log || true; } | cut -d' ' -f2- | sort -u
   sed -n 's/^test \(.*\) \.\.\. ignored, /\1: /p' "$logs"/*.log
 )
 if [ -e "$logs/failed" ]; then
