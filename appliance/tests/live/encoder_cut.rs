@@ -83,6 +83,8 @@ fn viewers_play_through_encoders_being_cut_off() {
         .line("window = \"10m\"")
         .line("memory = \"10s\"")
         .line("grace = \"30s\"")
+        // The connection of one that fell silent still hangs when it is back.
+        .line("takeover = \"same-key\"")
         .line("title = \"Studio that is cut\"");
     let mut rungd = Setup::default().feed(feed).start();
     let relay = Relay::start(rungd.rtmps);
