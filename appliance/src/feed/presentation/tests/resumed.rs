@@ -140,22 +140,26 @@ fn a_worker_that_dies_over_the_slate_is_replaced() {
     assert!(driver.log.dismissed.is_empty());
 }
 
+/// The daemon stops, with so many whole segments, and the next one goes on behind them.
+fn stops_and_goes_on(mut driver: Driver, whole: u64) {
+    driver.suspend();
+    assert!(driver.log.closed);
+    assert!(driver.log.note.is_some());
+    driver.log.check_aligned();
+    assert_eq!(driver.log.listed(), whole, "all that was whole is kept");
+    driver.log.closed = false;
+    driver.kill_daemon(&patient(), 2_000);
+    driver.wait(1_000);
+    back(&mut driver, 1, BOTH, 5_000);
+    driver.log.check_aligned();
+    assert!(driver.log.listed() > whole + 2);
+}
+
 #[test]
 fn a_daemon_that_stops_puts_out_whole_segments_and_no_short_one() {
     for millis in [5_900, 6_100, 7_500] {
-        let mut driver = on_air(PLAIN, BOTH, millis);
-        driver.suspend();
-        assert!(driver.log.closed);
-        assert!(driver.log.note.is_some());
-        driver.log.check_aligned();
-        let whole = millis / 2_002;
-        assert_eq!(driver.log.listed(), whole, "all that was whole is kept, after {millis} ms");
-        driver.log.closed = false;
-        driver.kill_daemon(&patient(), 2_000);
-        driver.wait(1_000);
-        back(&mut driver, 1, BOTH, 5_000);
-        driver.log.check_aligned();
-        assert!(driver.log.listed() > whole + 2);
+        println!("{millis} ms");
+        stops_and_goes_on(on_air(PLAIN, BOTH, millis), millis / 2_002);
     }
 }
 
@@ -165,16 +169,8 @@ fn a_daemon_that_stops_keeps_a_segment_that_lacks_the_end_of_its_sound() {
     for (sound, pictures, whole) in [(5_900, 300, 3), (5_400, 900, 3), (5_700, 200, 2)] {
         let mut driver = on_air(PLAIN, BOTH, sound);
         driver.play(VIDEO, pictures);
-        driver.suspend();
-        assert!(driver.log.closed);
-        driver.log.check_aligned();
-        assert_eq!(driver.log.listed(), whole, "sound to {sound} ms, pictures for {pictures} ms more");
-        driver.log.closed = false;
-        driver.kill_daemon(&patient(), 2_000);
-        driver.wait(1_000);
-        back(&mut driver, 1, BOTH, 5_000);
-        driver.log.check_aligned();
-        assert!(driver.log.listed() > whole + 2);
+        println!("sound to {sound} ms, pictures for {pictures} ms more");
+        stops_and_goes_on(driver, whole);
     }
 }
 
