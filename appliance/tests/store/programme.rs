@@ -12,6 +12,7 @@ use media::{Cadence, FrameRate, MediaTime, SegmentNumber, Size, Timescale};
 use packager::cmaf::Chunk;
 use packager::window::WindowTrackKind;
 use prometheus::Registry;
+use tempfile::TempDir;
 use test_support::wait::wait_closely;
 use test_support::wait_until;
 
@@ -23,6 +24,12 @@ pub(crate) const SEGMENT: Duration = Duration::from_secs(2);
 /// An archive that keeps everything.
 pub(crate) fn keep_all() -> config::Archive {
     config::Archive { enabled: true, max_age: None, max_bytes: None }
+}
+
+/// A folder for a store, in memory where the system keeps files there: a disk that others use may take longer to sync than
+/// numbers wait for it, and these tests write hours in a moment. For those that are not of what syncing takes.
+pub(crate) fn folder_in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 pub(crate) fn open(archive: &config::Archive, state_dir: &Path) -> (Store, Registry) {

@@ -5,7 +5,7 @@ use appliance::store::{FeedName, PresentationId, Store};
 use media::SegmentNumber;
 use test_support::wait::{poll, until};
 
-use crate::programme::{begin, fetch, keep_all, metric, open, segment, soon, write};
+use crate::programme::{begin, fetch, folder_in_memory, keep_all, metric, open, segment, soon, write};
 use crate::shaky_disk::ShakyDisk;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -130,7 +130,7 @@ const NEW: &str = "20261121T020000.000Z";
 /// A day of a ladder is two hundred thousand files: live is not to wait for any of them.
 #[tokio::test]
 async fn what_is_live_does_not_wait_for_files_to_be_removed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     two_recordings(folder.path()).await;
     let max_bytes = Some(1);
     let archive = config::Archive { max_bytes, ..keep_all() };
@@ -150,7 +150,7 @@ async fn what_is_live_does_not_wait_for_files_to_be_removed() {
 
 #[tokio::test]
 async fn what_is_live_does_not_wait_for_old_recordings_to_be_looked_at() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     two_recordings(folder.path()).await;
     let (disk, store, registry) = ShakyDisk::open_holding(folder.path(), &keep_all(), Some(OLD));
     // The look begins once nobody wants anything, and then hangs.
@@ -188,7 +188,7 @@ async fn a_removal_that_was_cut_short_is_gone_on_with() {
 /// It stands first in every look, and what comes after it has to go all the same: recordings, and the past of what is live.
 #[tokio::test]
 async fn a_recording_that_cannot_be_deleted_keeps_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     two_recordings(folder.path()).await;
     let disk = ShakyDisk::new(folder.path());
     disk.keep_undeletable(Some(OLD));
@@ -219,7 +219,7 @@ async fn a_recording_that_cannot_be_deleted_keeps_nothing_else() {
 /// They are out of its list first, so nobody looks for them again.
 #[tokio::test]
 async fn a_segment_that_cannot_be_deleted_keeps_none_after_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     let disk = ShakyDisk::new(folder.path());
     let id = "20261121T030000.000Z";
     disk.keep_undeletable(Some(id));
