@@ -197,7 +197,9 @@ async fn one_that_hangs_between_two_pictures_is_hung_though_the_writer_waits() {
         "{}; /usr/bin/head -c 100 >/dev/null; {picture}; exec /bin/sleep 600",
         hello(VERSION)
     ));
-    stage.config.hang_timeout = Duration::from_secs(1);
+    // Its first answer, for which the shell starts programs, has to come in this time as well.
+    let bound = Duration::from_secs(5);
+    stage.config.hang_timeout = bound;
     let mut worker = stage.spawn();
     let (message, payload) = video(4 * 1024 * 1024);
     worker.send(message, payload).unwrap();
@@ -211,7 +213,7 @@ async fn one_that_hangs_between_two_pictures_is_hung_though_the_writer_waits() {
     // The first is still being written, so this one waits behind it.
     let (message, payload) = video(10);
     worker.send(message, payload).unwrap();
-    assert_eq!(stage.end(worker).await.0, Death::Hung(Duration::from_secs(1)));
+    assert_eq!(stage.end(worker).await.0, Death::Hung(bound));
 }
 
 #[tokio::test]
@@ -284,7 +286,9 @@ async fn one_for_sound_is_told_so_and_held_to_its_job() {
         seen.display(),
         hello(VERSION)
     ));
-    stage.config.start_timeout = Duration::from_secs(1);
+    // In which it has to write its words down, and to say hello.
+    let bound = Duration::from_secs(5);
+    stage.config.start_timeout = bound;
     let worker = spawn_for_sound(&stage.config, "studio-a", &stage.metrics).unwrap();
     let job = worker_protocol::SoundJob { feed: "studio-a".to_owned(), bit_rate: 64_000 };
     worker.send(ToWorker::StartSound(job), Bytes::from_static(&[0x11, 0x90])).unwrap();
@@ -296,7 +300,7 @@ async fn one_for_sound_is_told_so_and_held_to_its_job() {
     assert_eq!(worker.send(ToWorker::SoundConfiguration, Bytes::new()), Ok(()));
     assert_eq!(worker.send(ToWorker::Finish, Bytes::new()), Ok(()));
     // It never says that its encoder is open.
-    assert_eq!(stage.end(worker).await.0, Death::StartTimeout(Duration::from_secs(1)));
+    assert_eq!(stage.end(worker).await.0, Death::StartTimeout(bound));
     assert_eq!(std::fs::read_to_string(&seen).unwrap(), "sound\n");
 }
 
