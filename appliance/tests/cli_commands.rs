@@ -250,7 +250,10 @@ fn status_without_a_daemon_is_a_sentence_and_exit_1() {
     };
     assert!(ask().starts_with("rungd: rungd is not running: there is no "));
 
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Held, and not listened at: nobody else comes by it meanwhile.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = held.local_addr().unwrap();
     runs_at(&folder, gone, false);
     assert!(ask().starts_with(&format!("rungd: rungd is not running, or cannot be reached at {gone}: ")));
 

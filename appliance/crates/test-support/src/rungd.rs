@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -137,8 +138,10 @@ impl Setup {
     pub fn on_fixed_ports(mut self) -> Self {
         let mut held = Vec::new();
         // Below those that the system gives to outgoing connections (ip_local_port_range), which could be in the way of a
-        // restart; spread by the process, so that tests side by side rarely try the same.
-        let first = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
+        // restart; spread by the process, and by the test within it, so that tests side by side do not try the same.
+        static TESTS: AtomicU16 = AtomicU16::new(0);
+        let spread = std::process::id() + 100 * u32::from(TESTS.fetch_add(1, Ordering::Relaxed));
+        let first = 10_000 + u16::try_from(spread % 20_000).unwrap();
         for port in (first..32_000).chain(10_000..first) {
             if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
                 held.push((listener, port));
