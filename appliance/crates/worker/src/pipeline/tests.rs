@@ -203,9 +203,12 @@ fn run_job(job: Job, fault: Fault, media: &[ToWorker]) -> Done {
     let (alarm, alarms) = alarm();
     let log = Arc::default();
     let result = run(|| Ok(Numbers { log: Arc::clone(&log), fault }), &inbox, &Outbox(outbox), &alarm);
+    // A pipeline that fails does not wait for its rungs: they have all ended once none can raise the alarm any more.
+    drop(alarm);
+    let alarms = alarms.iter().collect();
     let log = std::mem::take(&mut *log.lock().unwrap());
     let said = out.try_iter().map(|(message, _)| message).collect();
-    Done { result, log, said, alarms: alarms.try_iter().collect() }
+    Done { result, log, said, alarms }
 }
 
 fn run_with(fault: Fault, media: &[ToWorker]) -> Done {
