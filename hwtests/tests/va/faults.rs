@@ -43,8 +43,9 @@ fn the_device_is_lost() {
 
 #[test]
 fn a_job_hangs() {
+    // So much longer than the client waits that it finds the job hanging however late it is served.
     // Not every driver waits no longer than it is told: AMD's here does not.
-    let fault = "[[device.fault]]\nkind = \"hangs\"\nengine = \"encode\"\ntimes = 1\nms = 400";
+    let fault = "[[device.fault]]\nkind = \"hangs\"\nengine = \"encode\"\ntimes = 1\nms = 4000";
     let said = client(&Simulation::of("intel-uhd", fault), &["timeout"]);
     assert_eq!(said, "vaSyncSurface2 38\nready 0\nvaSyncSurface 0\n", "VA_STATUS_ERROR_TIMEDOUT, then done");
     let simulation = with("kind = \"hangs\"\nengine = \"encode\"\nafter = 2\ntimes = 1\nms = 400");

@@ -124,6 +124,25 @@ impl Job {
         !self.hangs() && self.ends_ns.is_none_or(|end| end <= clock::now())
     }
 
+    /// As [`Job::wait`], no longer than `most`: whether the engine is done with it.
+    ///
+    /// # Errors
+    /// Where the device is lost.
+    pub fn wait_within(&self, state: &State, most: Nanoseconds) -> Result<bool, Lost> {
+        /// How often it is looked at.
+        const STEP_NS: Nanoseconds = 1_000_000;
+        let deadline = clock::now().saturating_add(most);
+        while !self.is_done() {
+            state.there(self.device)?;
+            let now = clock::now();
+            if now >= deadline {
+                return Ok(false);
+            }
+            clock::sleep_until(deadline.min(now.saturating_add(STEP_NS)));
+        }
+        Ok(true)
+    }
+
     /// Waits until the engine is done with it; answers how long it was on its way.
     ///
     /// # Errors

@@ -199,21 +199,12 @@ extern "C" fn sync_within(context: VADriverContextP, id: VASurfaceID, timeout_ns
 
 /// As [`wait`], no longer than the client wants.
 pub(super) fn wait_within(driver: &Driver, job: Option<&Job>, timeout_ns: u64) -> Answer<()> {
-    /// How often the work is looked at.
-    const STEP_NS: u64 = 1_000_000;
     let Some(job) = job else { return Ok(()) };
-    if timeout_ns == u64::MAX {
-        return wait(driver, Some(job));
-    }
-    let mut left = timeout_ns;
-    while !job.is_done() {
-        driver.there()?;
-        if left == 0 {
+    if timeout_ns != u64::MAX {
+        let done = job.wait_within(driver.state, timeout_ns);
+        if !done.map_err(|_| no(ffi::VA_STATUS_ERROR_HW_BUSY))? {
             return Err(no(ffi::VA_STATUS_ERROR_TIMEDOUT));
         }
-        let step = left.min(STEP_NS);
-        std::thread::sleep(std::time::Duration::from_nanos(step));
-        left -= step;
     }
     wait(driver, Some(job))
 }
