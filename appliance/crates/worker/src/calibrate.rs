@@ -225,6 +225,11 @@ impl Meter {
         self.begun.map_or(Duration::ZERO, |begun| clock::now().saturating_duration_since(begun))
     }
 
+    /// Whether a rate can be told of: also of a thread that was not served for all of the span.
+    fn is_over(&self, span: Duration) -> bool {
+        self.pictures > 0 && self.elapsed() >= span
+    }
+
     /// Millions of luma samples a second, of pictures of this size.
     fn rate(&self, size: Size) -> f64 {
         let megasamples = f64::from(size.width) * f64::from(size.height) / 1e6;
@@ -245,7 +250,7 @@ fn decode<E: Engine>(
     let mut tag = 0;
     // Time counts from the first picture on, which may never come.
     let mut silent = 0;
-    while meter.elapsed() < effort.span {
+    while !meter.is_over(effort.span) {
         if silent == SILENT_GROUPS {
             return Err(CalibrateError::Silent { units: tag, damaged: decoder.errors() });
         }
@@ -277,7 +282,7 @@ fn encode<E: Engine>(
     let mut encoder = engine.encoder(codec, &rung, frame_rate(), all, Latency::Standard)?;
     let mut meter = Meter::new();
     for (tag, frame) in (0..).zip(frames.iter().cycle()) {
-        if meter.elapsed() >= effort.span {
+        if meter.is_over(effort.span) {
             break;
         }
         encoder.send(frame, tag, Wish { idr: tag % GOP == 0, repeated: false })?;
