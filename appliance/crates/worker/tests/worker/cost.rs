@@ -63,7 +63,7 @@ fn device(engine: &str, simulation: &Simulation) -> String {
 }
 
 /// Processor time of a process so far, in milliseconds (proc(5), utime and stime in ticks of 10 ms).
-fn cpu_ms(process: u32) -> u64 {
+pub(crate) fn cpu_ms(process: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
