@@ -246,6 +246,8 @@ impl Catalogue {
     pub(super) fn add(&mut self, new: &[NewSegment]) -> Result<(), CatalogueError> {
         let step = failed("noting segments");
         let transaction = self.connection.transaction().map_err(&step)?;
+        // Of the first ones: what came before them was never kept.
+        let start = new.iter().map(|new| new.segment.start.ticks_at(Timescale::MILLIS)).min();
         for NewSegment { row, track, segment, crc32 } in new {
             let bytes = signed("segment size", segment.bytes)?;
             let added = transaction
@@ -265,9 +267,10 @@ impl Catalogue {
             transaction
                 .prepare_cached(
                     "UPDATE presentations SET bytes = bytes + ?2, end_millis = max(end_millis, ?3),
+                                              start_millis = CASE end_millis WHEN 0 THEN ?4 ELSE start_millis END,
                                               revision = revision + 1 WHERE id = ?1",
                 )
-                .and_then(|mut statement| statement.execute(params![row, bytes, end]))
+                .and_then(|mut statement| statement.execute(params![row, bytes, end, start]))
                 .map_err(&step)?;
         }
         transaction.commit().map_err(&step)

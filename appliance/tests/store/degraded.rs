@@ -79,4 +79,6 @@ async fn what_leaves_the_window_unwritten_is_counted_and_holds_no_memory() {
     let window = store.replay_window(&replay, "").await.unwrap().unwrap();
     let numbers: Vec<u64> = window.tracks[1].segments.iter().map(|segment| segment.number.0).collect();
     assert_eq!(numbers, [96, 97, 98, 99, 100]);
+    let listed = store.presentations(None).await.unwrap();
+    assert_eq!(listed[0].duration_millis, 10_000, "what was never kept does not count");
 }
