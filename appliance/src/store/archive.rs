@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::SegmentNumber;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::backend::ArchiveBackend;
 use self::queue::{Lane, MAX_WAITING, Queue};
@@ -145,6 +145,15 @@ impl Shared {
         }
     }
 
+    /// Counts segments that left memory before they were written.
+    fn lose(&self, queue: &mut Queue, segments: u64) {
+        if queue.lost == 0 && segments > 0 {
+            error!(segments, "segments left memory before they were archived");
+        }
+        queue.lost += segments;
+        self.metrics.archive_segments_lost.with_label_values(&["left the window"]).inc_by(segments);
+    }
+
     fn show(&self, queue: &Queue) {
         self.metrics.archive_queue_segments.set(i64::try_from(queue.waiting).unwrap_or(i64::MAX));
     }
@@ -213,6 +222,11 @@ impl Archive {
     pub(super) fn submit(&self, key: &Key, job: Job) {
         let mut queue = self.shared.lock();
         if let Job::Segment { segment, .. } = &job {
+            if queue.waiting >= MAX_WAITING {
+                // On a disk that hangs nobody looks at them: they would keep those out that can still be written.
+                let gone = queue.drop_what_is_gone();
+                self.shared.lose(&mut queue, gone);
+            }
             if queue.waiting >= MAX_WAITING || queue.stopped || !queue.lanes.contains_key(key) {
                 queue.full |= queue.waiting >= MAX_WAITING;
                 queue.lost += 1;

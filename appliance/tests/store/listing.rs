@@ -119,6 +119,28 @@ async fn a_disk_that_hangs_holds_no_more_than_memory_and_then_leaves_a_hole() {
     assert_eq!(numbers(&store, "studio-a", ID).await, listed, "which is the longest as well");
 }
 
+/// So long that more segments wait than the queue takes: those that can still be written are among them.
+#[tokio::test]
+async fn however_long_a_disk_hangs_what_is_in_memory_then_is_kept() {
+    let folder = folder_in_memory();
+    let (disk, store, registry) = ShakyDisk::open(folder.path());
+    let presentation =
+        begin_with_memory(&store, "studio-a", ID, Duration::from_secs(60), Duration::from_secs(10));
+    write(&presentation, 1..=3);
+    soon("the archive to have them", || presentation.view().waiting_for_archive() == 0);
+    disk.set(Mood::Hangs);
+    write(&presentation, 4..=2200);
+    assert!(store.archive_health().unwrap().degraded.is_some(), "it says so");
+    disk.set(Mood::Works);
+    assert!(poll(DEADLINE, || (store.archive_health()?.waiting == 0).then_some(())).is_some());
+    presentation.end(1_795_235_340_000);
+    store.shutdown(DEADLINE).await;
+    // What is listed, five, and three of grace.
+    assert_eq!(numbers(&store, "studio-a", ID).await, (2193..=2200).collect::<Vec<_>>());
+    assert_eq!(store.archive_health().unwrap().lost, 2 * (2200 - 3 - 8) - 1, "one was being written");
+    assert_eq!(metric(&registry, "rungd_store_archive_segments_lost_total"), 4377.0);
+}
+
 #[tokio::test]
 async fn time_shift_is_seamless_over_memory_and_archive() {
     let folder = folder_in_memory();

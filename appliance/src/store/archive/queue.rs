@@ -78,6 +78,19 @@ impl Queue {
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
         self.lanes.values().all(|lane| lane.busy_since.is_none() && !lane.is_ready(now))
     }
+
+    /// Drops segments whose bytes have left memory, and says how many they were.
+    pub(super) fn drop_what_is_gone(&mut self) -> u64 {
+        let gone = |job: &Job| matches!(job, Job::Segment { segment, .. } if segment.whole_bytes().is_none());
+        let mut dropped = 0_usize;
+        for lane in self.lanes.values_mut() {
+            let before = lane.jobs.len();
+            lane.jobs.retain(|(_, job)| !gone(job));
+            dropped += before - lane.jobs.len();
+        }
+        self.waiting = self.waiting.saturating_sub(dropped);
+        u64::try_from(dropped).unwrap_or(u64::MAX)
+    }
 }
 
 impl Queue {
@@ -125,9 +138,12 @@ pub(super) fn take_next(
 mod tests {
     use std::sync::Arc;
 
+    use media::{MediaTime, SegmentNumber};
+
     use super::*;
     use crate::clock;
     use crate::store::name::{FeedName, PresentationId};
+    use crate::store::segment::Segment;
 
     const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -177,6 +193,28 @@ mod tests {
         hand_over(&mut queue, "a", now);
         assert!(take_next(&mut queue, None, now).is_none(), "somebody is at this lane");
     }
+
+    #[test]
+    fn what_has_left_memory_makes_room() {
+        let now = clock::now();
+        let mut queue = Queue::default();
+        hand_over(&mut queue, "a", now);
+        let segments: Vec<_> = (1..=5).map(|number| Arc::new(Segment::new(SegmentNumber(number)))).collect();
+        for segment in &segments {
+            segment.finish(MediaTime::ZERO, MediaTime::ZERO);
+            let name = TrackName::new("audio").unwrap();
+            let job = Job::Segment { track: 0, name, segment: segment.clone() };
+            queue.lanes.get_mut(&key("a")).unwrap().jobs.push_back((now, job));
+            queue.waiting += 1;
+        }
+        assert_eq!((queue.drop_what_is_gone(), queue.waiting), (0, 5));
+        for segment in &segments[..2] {
+            segment.discard();
+        }
+        assert_eq!((queue.drop_what_is_gone(), queue.waiting), (2, 3));
+        assert_eq!(queue.lanes[&key("a")].jobs.len(), 1 + 3, "all else stays");
+    }
+
     #[test]
     fn listing_without_the_archive_is_told_of() {
         let now = clock::now();

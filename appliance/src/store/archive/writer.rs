@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use packager::window::WindowSegment;
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::backend::{ArchiveBackend, ObjectName, Part};
 use super::queue::{MAX_WAITING, Written, lane_took, take_next};
@@ -236,7 +236,8 @@ impl Writer {
     ) -> Result<Done, ArchiveError> {
         let number = segment.number();
         let Some(whole) = segment.complete() else {
-            self.lost(key, number);
+            debug!(feed = %key.0, presentation = %key.1, %number, "segment left memory before it was archived");
+            self.shared.lose(&mut self.shared.lock(), 1);
             return Ok(Done::Lost);
         };
         let part = Part::Segment(number);
@@ -305,15 +306,6 @@ impl Writer {
     fn put(&self, object: &ObjectName, parts: &[Bytes]) -> Result<(), ArchiveError> {
         let written = self.backend.put(object, parts);
         written.map_err(|source| ArchiveError::Write { object: object.to_string(), source })
-    }
-
-    fn lost(&self, key: &Key, number: SegmentNumber) {
-        self.shared.metrics.archive_segments_lost.with_label_values(&["left the window"]).inc();
-        let mut queue = self.shared.lock();
-        if queue.lost == 0 {
-            error!(feed = %key.0, presentation = %key.1, %number, "segment left memory before it was archived");
-        }
-        queue.lost += 1;
     }
 
     /// Whether there is more to remove than was at once.
