@@ -212,11 +212,6 @@ impl Store {
         self.take_up(open, &interrupted);
     }
 
-    fn keeping(&self) -> Keeping {
-        let archive = self.shared.archive.get().map(|open| (open.archive.clone(), open.listing.clone()));
-        Keeping { metrics: self.shared.metrics.clone(), archive }
-    }
-
     fn current(&self) -> MutexGuard<'_, BTreeMap<FeedName, Arc<PresentationView>>> {
         unpoisoned(&self.shared.current)
     }
@@ -242,18 +237,25 @@ impl Store {
             return Err(StoreError::Taken { feed, id });
         }
         let inits: Vec<Bytes> = new.tracks.iter().map(|track| track.init.clone()).collect();
+        let metrics = self.shared.metrics.clone();
         // One look, since an archive may be opened at any moment.
-        let keeping = self.keeping();
-        // What was to be on disk cannot all be in memory.
-        let in_trouble = keeping.archive.is_none() && unpoisoned(&self.shared.trouble).is_some();
-        let window = if in_trouble { new.window.min(new.memory) } else { new.window };
+        let open = self.shared.archive.get().filter(|open| open.has_room_for(&(feed.clone(), id.clone())));
+        let keeping = match open {
+            Some(open) => Keeping::kept(metrics, open.archive.clone(), open.listing.clone()),
+            None => {
+                // What was to be on disk cannot all be in memory.
+                let in_trouble = unpoisoned(&self.shared.trouble).is_some();
+                let time_shift = if in_trouble { new.window.min(new.memory) } else { new.window };
+                Keeping::not_yet(metrics, time_shift, new.resume.clone())
+            }
+        };
         let record = PresentationRecord {
             feed: feed.clone(),
             id,
             title: new.title,
             availability_start_unix_millis: new.availability_start_unix_millis,
             cadence: new.cadence,
-            window,
+            window: new.window,
             memory: new.memory,
             target_latency: new.target_latency,
             tracks: new.tracks.into_iter().map(TrackRecord::from).collect(),
@@ -270,6 +272,10 @@ impl Store {
             let ended = interrupted.map_or(now_unix_millis, |before| before.last_end_unix_millis());
             self.shared.end(&before, ended);
             before.release();
+        }
+        // One that was opened meanwhile may not have found it among what is on air.
+        if let Some(open) = self.shared.archive.get() {
+            view.take_in(open);
         }
         Ok(Presentation::new(view, self.clone()))
     }
@@ -300,8 +306,9 @@ impl Store {
                 self.current().values().find(|view| view.is_live() && view.archive().is_none()).cloned();
             health.degraded = without.map(|view| {
                 format!(
-                    "archive: what {} has on air is not kept: it began before the archive could be used",
-                    view.feed()
+                    "archive: what {} has on air is not kept: the archive has another presentation {}",
+                    view.feed(),
+                    view.id()
                 )
             });
         }

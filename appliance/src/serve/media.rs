@@ -141,7 +141,8 @@ impl MediaState {
         // This first: it may be opened at any moment.
         let unknown = self.store.awaits_archive();
         match self.store.may_keep(feed, presentation, number) {
-            false if unknown => Err(Fault::NoArchive),
+            // What is on air is taken in once there is one; a segment of it that is not in memory any more never is.
+            known if unknown && (!known || number.is_none()) => Err(Fault::NoArchive),
             known => Ok(known),
         }
     }

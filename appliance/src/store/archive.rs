@@ -218,6 +218,16 @@ impl Archive {
         }
     }
 
+    /// Says that nothing of a presentation before `first` will ever be kept.
+    pub(super) fn begins_at(&self, key: &Key, first: SegmentNumber) {
+        self.shared.gone.all_before(key.clone(), first);
+    }
+
+    /// Segments that may be handed over before the queue is full.
+    pub(super) fn room(&self) -> usize {
+        MAX_WAITING.saturating_sub(self.shared.lock().waiting)
+    }
+
     /// Hands a job over to an open lane. Never blocks; a segment that finds the queue full is lost, and counted.
     pub(super) fn submit(&self, key: &Key, job: Job) {
         let mut queue = self.shared.lock();

@@ -10,7 +10,7 @@ use super::catalogue::Listed;
 use super::live::Past;
 use super::name::{FeedName, PresentationId, TrackName};
 use super::opening::Open;
-use super::view::PresentationView;
+use super::view::{Keeping, PresentationView};
 use super::{NewTrack, Presentation, Store, StoreError, kept, unpoisoned};
 use crate::telemetry::chain;
 
@@ -121,7 +121,7 @@ impl Store {
     }
 
     fn take_up_one(&self, open: &Open, listed: &Listed) -> Result<(), StoreError> {
-        let Open { archive, replays, .. } = open;
+        let Open { archive, listing, replays, .. } = open;
         let record = &listed.record;
         let past = replays.past(listed)?;
         let resume = replays.resume(listed.row)?;
@@ -134,7 +134,8 @@ impl Store {
         }
         let interrupted = interrupted(listed, &past, &inits, resume);
         let published = listed.last_end_unix_millis();
-        let view = PresentationView::new(record.clone(), names, inits, self.keeping(), published);
+        let keeping = Keeping::kept(self.shared.metrics.clone(), archive.clone(), listing.clone());
+        let view = PresentationView::new(record.clone(), names, inits, keeping, published);
         view.take_up(past);
         archive.open_lane(&view.key(), record.tracks.len(), Some(listed.row), kept(&view));
         info!(feed = %record.feed, presentation = %record.id, next = %interrupted.next_segment,

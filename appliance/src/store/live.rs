@@ -106,6 +106,24 @@ pub(super) struct Reach {
     pub(super) wait: Option<Duration>,
 }
 
+impl Reach {
+    fn in_memory(self) -> u64 {
+        match self.wait {
+            Some(_) => self.memory.max(MIN_IN_MEMORY).min(self.window),
+            None => self.window,
+        }
+    }
+}
+
+/// What there was when an archive came.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    /// All that is whole and in memory, with its track, by its number.
+    pub(super) whole: Vec<(usize, Arc<Segment>)>,
+    /// The newest number that anybody may have seen something of; zero before the first.
+    pub(super) newest: SegmentNumber,
+}
+
 /// What an earlier run left of a track.
 #[derive(Debug, Clone)]
 pub(super) struct Past {
@@ -165,17 +183,12 @@ impl LiveWindow {
             newest: 0,
             rates: BitRates::default(),
         };
-        let Reach { window, memory, wait } = reach;
-        let memory = match wait {
-            Some(_) => memory.max(MIN_IN_MEMORY).min(window),
-            None => window,
-        };
         Self {
             tracks: timescales.into_iter().map(track).collect(),
             segment_duration,
-            window,
-            memory,
-            wait,
+            window: reach.window,
+            memory: reach.in_memory(),
+            wait: reach.wait,
             listed: None,
             pending: BTreeMap::new(),
             unkept: BTreeSet::new(),
@@ -204,6 +217,24 @@ impl LiveWindow {
         }
         self.listed = Some((first, last));
         self.evict();
+    }
+
+    /// There is an archive from now on, which has nothing yet: gives what it is to be told of first. What is listed stays
+    /// so, unprotected until the archive has it, and the list grows to its new reach.
+    pub(super) fn protect(&mut self, reach: Reach) -> Backlog {
+        (self.window, self.memory, self.wait) = (reach.window, reach.in_memory(), reach.wait);
+        let mut whole: BTreeMap<u64, Vec<(usize, Arc<Segment>)>> = BTreeMap::new();
+        for (index, track) in self.tracks.iter().enumerate() {
+            for (number, segment) in &track.segments {
+                if track.whole.contains_key(number) {
+                    whole.entry(*number).or_default().push((index, segment.clone()));
+                }
+            }
+        }
+        let on_every_track = whole.iter().filter(|(_, segments)| segments.len() == self.tracks.len());
+        self.unkept = on_every_track.map(|(number, _)| *number).collect();
+        let newest = self.tracks.iter().map(|track| track.newest).max().unwrap_or(0);
+        Backlog { whole: whole.into_values().flatten().collect(), newest: SegmentNumber(newest) }
     }
 
     /// Appends to a segment, which it opens where it is new.

@@ -3,6 +3,7 @@
 //! A thread of its own opens it, and the start waits for that so long and no longer: on a disk that hangs no call ever
 //! returns. The thread holds nothing that others wait for, and what it opens too late is taken in when it is there.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,15 @@ pub(super) struct Open {
     pub(super) archive: Archive,
     pub(super) listing: Listing,
     pub(super) replays: Arc<Replays>,
+    /// What had begun before this was open, under ids that something in it has.
+    pub(super) clashing: BTreeSet<Key>,
+}
+
+impl Open {
+    /// Whether a presentation may be kept in it.
+    pub(super) fn has_room_for(&self, key: &Key) -> bool {
+        !self.clashing.contains(key)
+    }
 }
 
 impl Drop for Open {
@@ -133,7 +143,8 @@ pub(super) fn open(
     let listing = Listing::start().map_err(|source| StoreError::Thread { source })?;
     let archive =
         Archive::start(backend, catalogue, lock, (retention, recovered.unchecked, gone), metrics.clone())?;
-    Ok(FoundArchive { open: Open { archive, listing, replays }, ids, interrupted: recovered.interrupted })
+    let open = Open { archive, listing, replays, clashing: BTreeSet::new() };
+    Ok(FoundArchive { open, ids, interrupted: recovered.interrupted })
 }
 
 /// Whether it is for an operator to decide, and no disk's state: nothing is gained by trying again.
@@ -232,10 +243,14 @@ fn adopt_later(store: &Weak<Shared>, found: FoundArchive) {
     }
 }
 
-/// What was on air long ago is a recording; what has begun since is on air without an archive, and stays so.
+/// What was on air long ago is a recording; what has begun since and is on air is kept from where memory has it.
 fn adopt(shared: &Shared, found: FoundArchive) {
-    let FoundArchive { open, ids, interrupted } = found;
-    unpoisoned(&shared.taken).extend(ids);
+    let FoundArchive { mut open, ids, interrupted } = found;
+    {
+        let mut taken = unpoisoned(&shared.taken);
+        open.clashing = ids.iter().filter(|key| taken.contains(key)).cloned().collect();
+        taken.extend(ids);
+    }
     for listed in interrupted {
         let ended_unix_millis = listed.last_end_unix_millis();
         let (row, tracks) = (listed.row, listed.record.tracks.len());
@@ -244,9 +259,12 @@ fn adopt(shared: &Shared, found: FoundArchive) {
         open.archive.open_lane(&key, tracks, Some(row), Arc::new(|_| ()));
         open.archive.submit(&key, Job::End { ended_unix_millis, settled: Box::new(|| ()) });
     }
-    let _ = shared.archive.set(open);
+    let open = shared.archive.get_or_init(|| open);
     *unpoisoned(&shared.trouble) = None;
-    info!("archive can be used: what begins from now on is kept");
+    info!("archive can be used");
+    // Whoever is not among them yet looks for the archive once it is.
+    let on_air: Vec<_> = unpoisoned(&shared.current).values().cloned().collect();
+    on_air.iter().for_each(|view| view.take_in(open));
 }
 
 /// Keeps a second daemon away: what the one has written and not noted yet, the other would take for remains.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use media::{MediaTime, SegmentNumber};
 use packager::cmaf::Chunk;
 
-use super::archive::Job;
 use super::view::PresentationView;
 use super::{Store, unpoisoned};
 use crate::clock;
@@ -49,11 +48,9 @@ impl Presentation {
     }
 
     /// Replaces what the feed gets to know when it goes on with this presentation after the daemon died. Noted behind
-    /// what was completed before; without an archive nothing happens.
+    /// what was completed before; without an archive once there is one.
     pub fn note_resume(&self, resume: Vec<u8>) {
-        if let Some(archive) = self.view.archive() {
-            archive.submit(&self.view.key(), Job::Resume(resume));
-        }
+        self.view.note_resume(resume);
     }
 
     /// Leaves it without an end, for the next daemon to find interrupted: what is not whole is dropped, what is whole is

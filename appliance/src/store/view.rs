@@ -1,5 +1,6 @@
 //! A presentation as viewers see it: its window, its segments, and waiting for the one about to exist.
 
+mod keeping;
 mod waiting;
 
 use std::fmt;
@@ -12,23 +13,18 @@ use packager::cmaf::Chunk;
 use packager::window::{Latency, LiveEdge, Window, WindowTrack};
 use tokio::sync::watch;
 
-use super::archive::{Archive, Job, Key};
+use super::archive::{Job, Key};
 use super::catalogue::{PresentationRecord, TrackRecord};
-use super::listing::Listing;
-use super::live::{Change, LiveWindow, Past, Reach};
-use super::metrics::Metrics;
+use super::live::{Change, LiveWindow, Past};
 use super::name::{FeedName, PresentationId, TrackName};
 use super::segment::{Segment, SegmentChunk};
 use crate::clock;
 
+pub(super) use self::keeping::Keeping;
 pub use self::waiting::Absent;
 
 /// Where Date comes from for players that cannot trust the device's clock: `UTCTiming`.
 pub(super) const TIME_URL: &str = "/time";
-
-/// How long a number that is whole on every track waits for the archive before it is listed without. A healthy disk
-/// takes milliseconds; a viewer's buffer is at least a segment, so this is what a bad one may cost.
-const LISTING_WAIT: Duration = Duration::from_millis(400);
 
 /// Counts what readers may wait for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,14 +56,6 @@ pub struct OpenSegment {
     pub segment: Arc<Segment>,
 }
 
-/// What a view needs of the store it is in.
-#[derive(Clone)]
-pub(super) struct Keeping {
-    pub(super) metrics: Metrics,
-    /// With what lists where it does not answer.
-    pub(super) archive: Option<(Archive, Listing)>,
-}
-
 /// A presentation in memory. Cheap to share.
 pub struct PresentationView {
     pub(super) record: PresentationRecord,
@@ -95,9 +83,7 @@ impl PresentationView {
         now_unix_millis: u64,
     ) -> Arc<Self> {
         let timescales = record.tracks.iter().map(|track| track.timescale);
-        let wait = keeping.archive.is_some().then_some(LISTING_WAIT);
-        let segments = |reach| record.cadence.segments_in(reach);
-        let reach = Reach { window: segments(record.window), memory: segments(record.memory), wait };
+        let reach = keeping.reach(&record);
         let live = LiveWindow::new(timescales, reach, record.cadence.segment_duration(), now_unix_millis);
         Arc::new_cyclic(|this| Self {
             record,
@@ -115,11 +101,6 @@ impl PresentationView {
         let due = self.due();
         self.lock().take_up(past, due);
         self.progress.send_modify(|progress| progress.version += 1);
-    }
-
-    /// Where it is kept; none without an archive, and where there was none when it began.
-    pub(super) fn archive(&self) -> Option<&Archive> {
-        self.keeping.archive.as_ref().map(|(archive, _)| archive)
     }
 
     fn lock(&self) -> MutexGuard<'_, LiveWindow> {
@@ -150,7 +131,7 @@ impl PresentationView {
         self.progress.borrow().settled
     }
 
-    /// Whether it is kept on disk: not without an archive, nor where there was none when it began.
+    /// Whether it is kept on disk: not without an archive, nor as long as that cannot be used.
     #[must_use]
     pub fn is_archived(&self) -> bool {
         self.archive().is_some()
@@ -195,10 +176,10 @@ impl PresentationView {
         Some(OpenSegment { number: segment.number(), chunks: segment.chunks(), whole, segment })
     }
 
-    /// How far back viewers may seek while it is live.
+    /// How far back viewers may seek while it is live: less as long as an archive that is to be there cannot be used.
     #[must_use]
     pub fn time_shift(&self) -> Duration {
-        self.record.window
+        self.keeping.time_shift(&self.record)
     }
 
     /// Nominal segment length.
@@ -255,7 +236,7 @@ impl PresentationView {
             live: !live.ended(),
             segment_duration: self.segment_duration(),
             latency: self.latency(),
-            time_shift: self.record.window,
+            time_shift: self.time_shift(),
             time_url: TIME_URL.to_owned(),
             origin: MediaTime::ZERO,
             media_base: media_base.to_owned(),
@@ -311,18 +292,19 @@ impl PresentationView {
 
     /// See [`super::Presentation::complete`].
     pub(super) fn complete(&self, track: usize, number: SegmentNumber, times: (MediaTime, MediaTime)) {
-        let (mut change, next, bytes, segments) = {
+        let (mut change, next, bytes, segments, archive) = {
             let mut live = self.lock();
             let change = live.complete(track, number, times, clock::both());
             self.count(&change);
-            (change, live.next_advance(), live.bytes(), live.segments())
+            // Under the lock, since an archive that comes a moment later is told of it by `take_in`.
+            (change, live.next_advance(), live.bytes(), live.segments(), self.keeping.archive())
         };
         if change.late {
             return self.late();
         }
         if let Some(segment) = change.completed.take() {
             self.keeping.metrics.segments_completed.with_label_values(&[self.feed().as_str()]).inc();
-            if let (Some((archive, listing)), Some(name)) = (&self.keeping.archive, self.names.get(track)) {
+            if let (Some((archive, listing)), Some(name)) = (archive, self.names.get(track)) {
                 archive.submit(&self.key(), Job::Segment { track, name: name.clone(), segment });
                 if let Some(next) = next {
                     listing.look_at(self.this.clone(), next);
@@ -342,6 +324,7 @@ impl PresentationView {
             change
         };
         self.tell(&change);
+        self.keeping.note_what_is_held(&self.key(), number);
     }
 
     /// Lists what has waited for the archive long enough.
@@ -352,7 +335,7 @@ impl PresentationView {
             self.count(&change);
             (change, live.next_advance())
         };
-        if let (Some((_, listing)), Some(next)) = (&self.keeping.archive, next) {
+        if let (Some((_, listing)), Some(next)) = (self.keeping.archive(), next) {
             listing.look_at(self.this.clone(), next);
         }
         self.tell(&change);
@@ -370,7 +353,7 @@ impl PresentationView {
     fn tell(&self, change: &Change) {
         let (ended, bytes, segments) = {
             let live = self.lock();
-            if let Some((archive, _)) = &self.keeping.archive {
+            if let Some((archive, _)) = self.keeping.archive() {
                 // Under the lock, for the last one to tell to be the last one to have looked.
                 archive.set_unprotected(&self.key(), live.is_unprotected());
             }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use test_support::{Stopwatch, wait::poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::programme::{begin, complete, push, segment, soon, write, write_and_archive};
+use crate::programme::{begin, complete, folder_in_memory, push, segment, soon, write, write_and_archive};
 use crate::server::{DEADLINE, Server, head};
 
 const ID: &str = "20261121T031500.000Z";
@@ -176,6 +176,49 @@ async fn a_recording_plays_while_it_grows_and_after() {
     assert_eq!(server.get(&format!("{replay}/audio/init.mp4")).await.text(), "init of audio");
     assert_eq!(server.get(&format!("{replay}/audio/11.m4s")).await.status, 404);
     assert_eq!(server.get(&format!("{replay}/480p/1.m4s")).await.status, 404);
+}
+
+/// The archive could not be used before: what had left memory by then is nowhere.
+#[tokio::test]
+async fn a_recording_that_begins_late_says_with_which_segment() {
+    let folder = folder_in_memory();
+    // A folder where a file is to be, for root too.
+    let obstacle = folder.path().join("catalogue.lock");
+    std::fs::create_dir(&obstacle).unwrap();
+    let server = Server::on(folder).await;
+    let presentation = begin(&server.store, "studio-a", ID, Duration::from_secs(4));
+    write(&presentation, 1..=9);
+    let replay = format!("/replay/studio-a/{ID}");
+    assert_eq!(server.get(&format!("{replay}/manifest.mpd")).await.status, 503);
+    std::fs::remove_dir(&obstacle).unwrap();
+    let view = presentation.view().clone();
+    let kept = || (view.is_archived() && view.waiting_for_archive() == 0).then_some(());
+    assert!(poll(DEADLINE, kept).is_some());
+    write(&presentation, [10]);
+    soon("the archive to have all", || view.waiting_for_archive() == 0);
+
+    // Two are listed at the live edge, and three of grace were in memory.
+    let mpd = server.get(&format!("{replay}/manifest.mpd")).await;
+    let times = "<S t=\"720000\" d=\"180000\" r=\"5\"/>";
+    for expected in ["type=\"dynamic\"", "startNumber=\"5\"", times] {
+        assert!(mpd.text().contains(expected), "{expected}: {}", mpd.text());
+    }
+    let live = server.get("/live/studio-a/audio/index.m3u8").await;
+    assert!(live.text().contains("#EXT-X-MEDIA-SEQUENCE:9\n"), "{}", live.text());
+    presentation.end(1_795_230_920_000);
+    assert!(poll(DEADLINE, || view.is_settled().then_some(())).is_some());
+    let mpd = server.get(&format!("{replay}/manifest.mpd")).await;
+    for expected in ["type=\"static\"", "startNumber=\"5\"", "presentationTimeOffset=\"720000\"", "PT12S"] {
+        assert!(mpd.text().contains(expected), "{expected}: {}", mpd.text());
+    }
+    let playlist = server.get(&format!("{replay}/audio/index.m3u8")).await;
+    for expected in ["#EXT-X-MEDIA-SEQUENCE:5\n", "/10.m4s", "#EXT-X-ENDLIST"] {
+        assert!(playlist.text().contains(expected), "{expected}: {}", playlist.text());
+    }
+    let ended = server.get("/live/studio-a/audio/index.m3u8").await;
+    assert_eq!(ended.text(), format!("{}#EXT-X-ENDLIST\n", live.text()));
+    assert_eq!(server.get(&format!("{replay}/audio/5.m4s")).await.body, segment(1, 5));
+    assert_eq!(server.get(&format!("{replay}/audio/4.m4s")).await.status, 404);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::programme::{begin, metric, soon, write};
+use crate::programme::{begin, keep_all, metric, open, soon, write};
 use crate::server::Server;
 
 #[tokio::test]
@@ -101,12 +101,18 @@ async fn the_page_comes_out_of_the_binary() {
     assert_eq!((again.status, again.body.len()), (304, 0));
 }
 
-/// The disk was in trouble when it began, and is not any more: what is on air is still not recorded.
+/// The disk was in trouble when two began, and is not any more: one is recorded now, the other has the id of a recording.
 #[tokio::test]
 async fn metrics_say_of_the_archive_what_readiness_does() {
     let folder = tempfile::tempdir().unwrap();
+    {
+        let (store, _registry) = open(&keep_all(), folder.path());
+        write(&begin(&store, "studio-a", "20261121T010000.000Z", Duration::from_secs(60)), 1..=2);
+        store.shutdown(Duration::from_secs(20)).await;
+    }
     // A folder where a file is to be, for root too.
     let obstacle = folder.path().join("catalogue.lock");
+    std::fs::remove_file(&obstacle).unwrap();
     std::fs::create_dir(&obstacle).unwrap();
     let server = Server::on(folder).await;
     let degraded = async || {
@@ -114,9 +120,10 @@ async fn metrics_say_of_the_archive_what_readiness_does() {
         answer.text().lines().any(|line| line == "rungd_store_archive_degraded 1")
     };
     let presentation = begin(&server.store, "studio-a", "20261121T010000.000Z", Duration::from_secs(60));
+    let taken_in = begin(&server.store, "studio-b", "20261121T010000.000Z", Duration::from_secs(60));
     assert!(degraded().await);
     std::fs::remove_dir(&obstacle).unwrap();
-    soon("the archive to be opened", || server.store.is_archiving());
+    soon("the archive to take it in", || taken_in.view().is_archived());
     let said = server.store.archive_health().unwrap().degraded;
     assert!(said.as_ref().is_some_and(|said| said.contains("is not kept")), "{said:?}");
     assert!(degraded().await);

@@ -10,7 +10,8 @@ use crate::output;
 
 const DEADLINE: Duration = Duration::from_secs(40);
 
-fn end(rungd: &Rungd, feed: &str) -> Output {
+/// Has `rungd end` end a programme.
+pub(crate) fn end(rungd: &Rungd, feed: &str) -> Output {
     let config = rungd.folder().join("rungd.toml");
     Command::new(binary("rungd")).args(["end", feed, "--config"]).arg(config).output().unwrap()
 }

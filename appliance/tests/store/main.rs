@@ -6,6 +6,7 @@ mod degraded;
 mod full_disk;
 mod hanging_disk;
 mod killed;
+mod late_archive;
 mod listing;
 mod live;
 mod power_cut;

@@ -66,9 +66,9 @@ async fn begun(task: &Task, id: &str) -> Programme {
     programme
 }
 
-/// The disk was in trouble when the one began, and is not any more. Nobody could go on with that one.
+/// The disk is in trouble when the first two begin, and is not any more when the third does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_began_with_an_archive_is_treated_as_archived() {
+async fn only_what_is_archived_is_treated_so() {
     let folder = tempfile::tempdir().unwrap();
     // A folder where a file is to be, for root too.
     let obstacle = folder.path().join("state/catalogue.lock");
@@ -77,9 +77,6 @@ async fn only_what_began_with_an_archive_is_treated_as_archived() {
     let store = &task.parts.store;
     assert!(!store.is_archiving() && store.archive_health().is_some());
     let mut without = begun(&task, "20261121T010000.000Z").await;
-    fs::remove_dir(&obstacle).unwrap();
-    until(DEADLINE, "the archive to be opened", async || store.is_archiving().then_some(())).await;
-
     let asked = task.feed.ask_to_end().unwrap();
     without.stop();
     assert!(!without.suspending, "it cannot be gone on with");
@@ -88,6 +85,13 @@ async fn only_what_began_with_an_archive_is_treated_as_archived() {
     let ended = asked.await.unwrap();
     assert_eq!(ended, Some(Ended { presentation: "20261121T010000.000Z".to_owned(), archived: false }));
     assert!(since.elapsed() < ANSWER_TIMEOUT, "nobody waits for a disk that has nothing of it");
+
+    let mut taken_in = begun(&task, "20261121T013000.000Z").await;
+    fs::remove_dir(&obstacle).unwrap();
+    let view = taken_in.recording.as_ref().unwrap().view().clone();
+    until(DEADLINE, "it to be taken in", async || view.is_archived().then_some(())).await;
+    taken_in.stop();
+    assert!(taken_in.suspending, "the next daemon finds it");
 
     let mut kept = begun(&task, "20261121T020000.000Z").await;
     kept.stop();

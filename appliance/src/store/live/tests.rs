@@ -224,6 +224,44 @@ fn the_list_reaches_back_into_the_archive_but_not_past_what_it_has_not() {
 }
 
 #[test]
+fn an_archive_that_comes_later_gets_what_is_in_memory() {
+    let mut live = window(2, 10);
+    for number in 1..=40 {
+        whole(&mut live, 0, number);
+        whole(&mut live, 1, number);
+    }
+    whole(&mut live, 0, 41);
+    live.push(1, SegmentNumber(41), chunk(b"x"));
+    live.push(0, SegmentNumber(42), chunk(b"x"));
+    let Backlog { whole: handed_over, newest } =
+        live.protect(Reach { window: 100, memory: 5, wait: Some(WAIT) });
+    let handed_over: Vec<_> =
+        handed_over.iter().map(|(track, segment)| (segment.number().0, *track)).collect();
+    let expected = (33..=40).flat_map(|number| [(number, 0), (number, 1)]).chain([(41, 0)]);
+    assert_eq!(handed_over, expected.collect::<Vec<_>>());
+    assert_eq!(newest, SegmentNumber(42));
+    // Viewers see no change, and what is listed need not wait for the archive to catch up.
+    assert_eq!(live.range(), Some((SegmentNumber(36), SegmentNumber(40))));
+    assert!(live.is_unprotected() && live.is_fleeting(SegmentNumber(36)));
+    let change = whole(&mut live, 1, 41);
+    assert!(change.listed && change.unprotected == 1);
+    for number in 33..=41 {
+        assert!(live.is_unprotected());
+        live.kept(SegmentNumber(number), clock::both());
+    }
+    assert!(!live.is_unprotected() && !live.is_fleeting(SegmentNumber(41)));
+    // From now on it is as with any archive: it is waited for, and the list reaches back into it.
+    for number in 42..=60 {
+        whole(&mut live, 0, number);
+        assert!(!whole(&mut live, 1, number).listed);
+        live.kept(SegmentNumber(number), clock::both());
+    }
+    // Less the one that memory had to let go of before the archive had it.
+    assert_eq!(live.range(), Some((SegmentNumber(37), SegmentNumber(60))));
+    assert_eq!(live.segments(), 2 * 8);
+}
+
+#[test]
 fn what_an_earlier_run_left_is_gone_on_with() {
     let past = |numbers: std::ops::RangeInclusive<u64>| Past {
         segments: numbers
@@ -286,6 +324,7 @@ enum Step {
     Restart(usize, u64),
     Kept(u64),
     Later(u64),
+    Archive,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -296,6 +335,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2_usize, 0..3_u64).prop_map(|(track, ahead)| Step::Restart(track, ahead)),
         3 => (0..4_u64).prop_map(Step::Kept),
         2 => (0..600_u64).prop_map(Step::Later),
+        1 => Just(Step::Archive),
     ]
 }
 
@@ -307,8 +347,12 @@ proptest! {
         steps in prop::collection::vec(step(), 0..400),
         window in 2..60_u64,
         memory in 2..60_u64,
+        from_the_beginning: bool,
     ) {
-        let mut live = protected(2, window, memory);
+        let mut live = match from_the_beginning {
+            true => protected(2, window, memory),
+            false => super::tests::window(2, window.min(memory)),
+        };
         let mut kept = BTreeSet::new();
         let mut now = clock::both();
         let mut before = (0, 0);
@@ -333,6 +377,15 @@ proptest! {
                     live.advance(now);
                     base += u64::from(millis % 3 == 0);
                 }
+                Step::Archive if live.wait.is_none() => {
+                    let (window, memory) = (window.div_ceil(2), memory.div_ceil(2));
+                    let handed_over = live.protect(Reach { window, memory, wait: Some(WAIT) }).whole;
+                    let numbers: Vec<_> = handed_over.iter().map(|(_, segment)| segment.number()).collect();
+                    prop_assert!(numbers.is_sorted());
+                    let all: BTreeSet<u64> = numbers.iter().map(|number| number.0).collect();
+                    prop_assert!(live.unkept.is_subset(&all));
+                }
+                Step::Archive => {}
             }
             let held: u64 = live.tracks.iter().flat_map(|t| t.segments.values()).map(|s| s.bytes()).sum();
             prop_assert_eq!(live.bytes(), held);
