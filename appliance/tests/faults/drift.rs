@@ -32,8 +32,10 @@ const TICK_MICROS: u64 = 100_000;
 const MOST_BEHIND: u64 = 50;
 /// A worker that puts nothing out for so long, in real time, has stopped.
 const WORKER_DEADLINE: Duration = Duration::from_secs(20);
-/// A worker that says nothing for so long has said what there is; its reports come every second.
+/// A worker that says nothing for so long has said what there is, or was kept from running; its reports come every second.
 const QUIET_AFTER: Duration = Duration::from_millis(150);
+/// How much less may have come out than a minute before: a frame. Where it is more, the worker is heard to its reports.
+const LESS_BY_MILLIS: i64 = 40;
 /// Until the timeline has seen how the source's clock runs.
 const SETTLED_AFTER_SECONDS: u64 = 180;
 /// What latency may vary by: a frame more and a frame less, and the frame that is being worked on.
@@ -117,6 +119,9 @@ struct Compressed {
     /// The first frame that has not come out.
     out: u64,
     repeated_and_dropped: (u64, u64),
+    /// Coded pictures taken in and put out, by the last report; none where pictures wait within the worker.
+    reported: Option<(u64, u64)>,
+    reports: u64,
     tracks: BTreeMap<usize, Track>,
 }
 
@@ -145,6 +150,8 @@ impl Compressed {
             fed: 0,
             out: 0,
             repeated_and_dropped: (0, 0),
+            reported: None,
+            reports: 0,
             tracks: BTreeMap::new(),
         }
     }
@@ -227,9 +234,30 @@ impl Compressed {
         }
     }
 
-    /// Hears the worker out: until it has nothing more to say for a while.
-    async fn hear_out(&mut self) {
+    /// Hears the worker until it has nothing more to say for a while.
+    async fn hear_soon(&mut self) {
         while self.hear_one(QUIET_AFTER).await {}
+    }
+
+    /// Hears the worker out: until two reports in a row say that it took nothing more in and put nothing more out.
+    async fn hear_out(&mut self) {
+        let mut before = None;
+        loop {
+            let reports = self.reports;
+            while self.reports == reports {
+                assert!(self.hear_one(WORKER_DEADLINE).await, "the worker reports nothing any more");
+            }
+            if self.reported.is_some() && self.reported == before {
+                return;
+            }
+            before = self.reported;
+        }
+    }
+
+    /// Milliseconds that what came out is ahead of the wall clock.
+    fn lead(&self) -> i64 {
+        let out = i64::try_from(self.out * PICTURE_MICROS / 1000).unwrap();
+        out - i64::try_from(self.now_micros / 1000).unwrap()
     }
 
     /// Hears one thing; false where the worker says nothing for so long.
@@ -242,6 +270,10 @@ impl Compressed {
                     FromWorker::Picture { frame, .. } => self.out = self.out.max(frame + 1),
                     FromWorker::Report(report) => {
                         self.repeated_and_dropped = (report.frames_repeated, report.pictures_dropped);
+                        let rung = &report.rungs[0];
+                        self.reported =
+                            (rung.queue_depth == 0).then_some((report.units_in, rung.pictures_out));
+                        self.reports += 1;
                     }
                     _ => {}
                 }
@@ -293,9 +325,11 @@ async fn play(ppm: i64, seconds: u64) -> (Vec<i64>, (u64, u64)) {
         }
         if run.now_micros >= next_look {
             next_look += 60_000_000;
-            run.hear_out().await;
-            let out = i64::try_from(run.out * PICTURE_MICROS / 1000).unwrap();
-            leads.push(out - i64::try_from(run.now_micros / 1000).unwrap());
+            run.hear_soon().await;
+            if leads.last().is_none_or(|before| run.lead() < before - LESS_BY_MILLIS) {
+                run.hear_out().await;
+            }
+            leads.push(run.lead());
         }
     }
     run.hear_out().await;

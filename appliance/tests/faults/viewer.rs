@@ -1,5 +1,6 @@
 //! A viewer who takes everything that is listed, as soon as it is, and forgets nothing.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,8 +36,9 @@ struct Track {
     timescale: u64,
     init: Vec<u8>,
     segments: BTreeMap<u64, (ListedSegment, Vec<u8>)>,
-    /// When each was first listed, in milliseconds since the viewer came.
-    listed_at: BTreeMap<u64, u128>,
+    /// When each was first seen listed, in milliseconds since the viewer came, and by how many the viewer itself was late to
+    /// look.
+    listed_at: BTreeMap<u64, (u128, u128)>,
     /// What the last manifest listed.
     range: Option<(u64, u64)>,
 }
@@ -65,6 +67,10 @@ struct Loop {
     seen: Arc<Mutex<Seen>>,
     down: Arc<AtomicBool>,
     since: Stopwatch,
+    /// When it last saw what is listed.
+    looked: Cell<Duration>,
+    /// What it meant to pause for since then, and what it waited for the daemon.
+    meant: Cell<Duration>,
 }
 
 impl Viewer {
@@ -78,6 +84,8 @@ impl Viewer {
             seen: seen.clone(),
             down: down.clone(),
             since: Stopwatch::start(),
+            looked: Cell::default(),
+            meant: Cell::default(),
         };
         let thread = {
             let leave = leave.clone();
@@ -85,6 +93,7 @@ impl Viewer {
                 while !leave.load(Ordering::SeqCst) {
                     looking.look();
                     Stopwatch::start().reach(LOOK_EVERY);
+                    looking.meant.set(looking.meant.get() + LOOK_EVERY);
                 }
             })
         };
@@ -106,26 +115,29 @@ impl Viewer {
         assert!(seen.faults.is_empty(), "{}: {:#?}", self.feed, seen.faults);
     }
 
-    /// How late each segment of the first track was listed, against the promptest.
+    /// How late each segment of the first track was listed, against the promptest. For how long a busy machine kept the viewer
+    /// itself from looking is taken off; for how long the daemon kept it waiting is not.
     pub(crate) fn lateness(&self) -> Vec<Lateness> {
         let seen = self.seen.lock().unwrap();
         let Some(track) = seen.tracks.values().find(|track| !track.listed_at.is_empty()) else {
             return Vec::new();
         };
-        let offsets: Vec<(u64, i128)> = track
+        let offsets: Vec<(u64, i128, u128)> = track
             .listed_at
             .iter()
             // What was listed when the viewer came is no measure.
-            .filter(|(_, at)| **at > 1_000)
-            .filter_map(|(number, at)| {
+            .filter(|(_, (at, _))| *at > 1_000)
+            .filter_map(|(number, (at, own))| {
                 let (listed, _) = track.segments.get(number)?;
                 let end = u128::from(listed.start + listed.duration) * 1000 / u128::from(track.timescale);
-                Some((*number, i128::try_from(*at).unwrap() - i128::try_from(end).unwrap()))
+                Some((*number, i128::try_from(*at).unwrap() - i128::try_from(end).unwrap(), *own))
             })
             .collect();
-        let promptest = offsets.iter().map(|(_, offset)| *offset).min().unwrap_or(0);
-        let late =
-            |(number, offset)| Lateness { number, late_millis: u128::try_from(offset - promptest).unwrap() };
+        let promptest = offsets.iter().map(|(_, offset, _)| *offset).min().unwrap_or(0);
+        let late = |(number, offset, own)| {
+            let seen_late = u128::try_from(offset - promptest).unwrap();
+            Lateness { number, late_millis: seen_late.saturating_sub(own) }
+        };
         offsets.into_iter().map(late).collect()
     }
 
@@ -186,7 +198,9 @@ impl Loop {
     /// so by 503.
     fn get(&self, url: &str) -> Option<Vec<u8>> {
         let down_before = self.down.load(Ordering::SeqCst);
+        let since = Stopwatch::start();
         let answer = http::request("GET", url, &[]);
+        self.meant.set(self.meant.get() + since.elapsed());
         let excused = down_before || self.down.load(Ordering::SeqCst);
         match answer {
             Ok(answer) if answer.status == 200 => return Some(answer.body),
@@ -204,7 +218,7 @@ impl Loop {
         let url = format!("{}/live/{}/manifest.mpd", self.base, self.feed);
         let Some(body) = self.get(&url) else { return };
         let manifest = Manifest::read(&String::from_utf8_lossy(&body), &url);
-        let now = self.since.elapsed().as_millis();
+        let now = self.since.elapsed();
         if manifest.tracks.iter().all(|track| track.segments.is_empty()) {
             return self.look_by_clock(&manifest);
         }
@@ -270,7 +284,7 @@ impl Loop {
                 known.segments.insert(number, (segment, body));
             }
         }
-        self.compare(&listed, self.since.elapsed().as_millis());
+        self.compare(&listed, self.since.elapsed());
         let start = manifest.availability_start.as_deref().map(unix_millis).unwrap_or_default();
         let due = now_unix_millis().saturating_sub(start) / LOW_LATENCY_SEGMENT_MILLIS;
         for track in manifest.tracks.iter().filter(|_| due > 0) {
@@ -284,7 +298,9 @@ impl Loop {
     }
 
     /// What a manifest may not do: begin anew, go back, leave something out.
-    fn compare(&self, manifest: &Manifest, now: u128) {
+    fn compare(&self, manifest: &Manifest, now: Duration) {
+        let own = now.saturating_sub(self.looked.replace(now)).saturating_sub(self.meant.take());
+        let seen_at = (now.as_millis(), own.as_millis());
         let mut faults = Vec::new();
         let mut seen = self.seen.lock().unwrap();
         let start = manifest.availability_start.clone();
@@ -315,7 +331,7 @@ impl Loop {
             }
             known.range = range.or(known.range);
             for number in numbers {
-                known.listed_at.entry(number).or_insert(now);
+                known.listed_at.entry(number).or_insert(seen_at);
             }
         }
         drop(seen);
