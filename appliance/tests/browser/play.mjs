@@ -17,6 +17,7 @@ const USAGE = `usage: node play.mjs --player ${playerNames.join('|')} --url MANI
   --audio-only         there is no picture
   --start-within N     seconds to the first frame (20)
   --max-latency N      most seconds from a picture's coming in to its being shown: median of all that is watched
+  --tries N            how often it is watched at most until the latency is as it must be (1)
   --listed N           DASH: open the page, and begin when N segments of every track are listed
   --segment-delay N    milliseconds that every media segment takes longer to come, as over a real line (0)
   --stall-limit N      longest stop of clock or picture, in milliseconds (1000)
@@ -48,6 +49,7 @@ function parse() {
       'audio-only': { type: 'boolean', default: false },
       'start-within': { type: 'string', default: '20' },
       'max-latency': { type: 'string' },
+      tries: { type: 'string', default: '1' },
       listed: { type: 'string' },
       'segment-delay': { type: 'string' },
       'stall-limit': { type: 'string', default: '1000' },
@@ -68,6 +70,7 @@ function parse() {
     seconds: number('seconds'),
     startWithin: number('start-within') * 1000,
     maxLatency: values['max-latency'] === undefined ? null : number('max-latency'),
+    tries: number('tries'),
     listed: values.listed === undefined ? null : number('listed'),
     segmentDelay: values['segment-delay'] === undefined ? null : number('segment-delay'),
     stallLimit: number('stall-limit'),
@@ -127,9 +130,15 @@ async function watch(viewer, options, report) {
   if (options.pictures) await pictureMoves(viewer, report);
   await soundDecodes(viewer, options, first, report);
   if (options.switch) await switches(viewer, report);
-  await viewer.until((state) => state.expected >= options.seconds || state.ended, options.seconds * 3000 + 10_000,
-    (state) => `watched ${state.expected.toFixed(1)} s of ${options.seconds} s only`);
-  report.behind = await viewer.call('behindSoFar');
+  for (let tries = 1; ; tries += 1) {
+    await viewer.until((state) => state.expected >= tries * options.seconds || state.ended, options.seconds * 3000 + 10_000,
+      (state) => `watched ${state.expected.toFixed(1)} s of ${tries * options.seconds} s only`);
+    report.behind = await viewer.call('behindSoFar');
+    if (inTime(report, options) || tries >= options.tries) break;
+    // A machine that is busy for a while puts a player back, which takes its time to be where it was.
+    (report.behindBefore ??= []).push(report.behind);
+    await viewer.call('watch');
+  }
   if (options.screenshot) await viewer.page.screenshot({ path: options.screenshot });
   steady(await viewer.state(), options, report);
   if (options.seek) await seekRecording(viewer, options);
@@ -175,12 +184,13 @@ async function switches(viewer, report) {
   }
 }
 
+const inTime = ({ behind }, { maxLatency }) => maxLatency === null || (Boolean(behind) && behind.median <= maxLatency);
+
 function steady(state, options, report) {
   check(state.stalls.length === 0, `stalled: ${state.stalls.map((stall) => `${stall.what} for ${stall.millis} ms at ${stall.atSeconds} s`).join(', ')}`);
   const pace = state.advanced / state.expected;
   check(Math.abs(pace - 1) <= PACE_TOLERANCE, `media time went ${pace.toFixed(2)} times as fast as it should`);
-  check(options.maxLatency === null || (report.behind !== null && report.behind.median <= options.maxLatency),
-    `${report.behind?.median} s from coming in to being shown, over ${options.maxLatency} s`);
+  check(inTime(report, options), `${report.behind?.median} s from coming in to being shown, over ${options.maxLatency} s`);
 }
 
 async function seekRecording(viewer, options) {
@@ -214,6 +224,7 @@ async function conclude(viewer, report) {
     latencySeconds: state.latency === null ? null : Number(state.latency.toFixed(2)),
     pace: state.expected > 0 ? Number((state.advanced / state.expected).toFixed(3)) : null,
     stalls: state.stalls,
+    starved: state.starved,
     switches: Math.max(0, state.sizes.length - 1),
     resolutions: [...new Set(state.sizes)],
     errors: state.fatal,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use test_support::asked::long_form;
 use test_support::browser;
 use test_support::{FeedSetup, Ffmpeg, Manifest, Rungd, Setup, http, wait_until};
 
@@ -26,10 +27,14 @@ fn live(player: &str) {
 }
 
 fn play(rungd: &Rungd, player: &str, url: &str, options: &[&str]) {
+    play_in(&browser::turn(), rungd, player, url, options);
+}
+
+fn play_in(turn: &browser::Turn, rungd: &Rungd, player: &str, url: &str, options: &[&str]) {
     let screenshot = rungd.folder().join(format!("{player}.png"));
     let mut arguments = vec!["--player", player, "--url", url, "--screenshot", screenshot.to_str().unwrap()];
     arguments.extend(options);
-    let played = browser::run("play.mjs", &arguments);
+    let played = browser::run_in(turn, "play.mjs", &arguments);
     assert!(screenshot.is_file(), "no screenshot; {played}");
     println!("{played}");
 }
@@ -49,11 +54,14 @@ fn shaka_live() {
 /// it stands still after 8 s.
 #[test]
 fn shaka_begins_with_the_third_segment() {
+    // Any time that is waited for the browser makes the presentation longer.
+    let turn = browser::turn();
     let mut rungd = feed("studio-s").start();
     let _publisher = Ffmpeg::new().publish(&rungd.rtmp_url("studio-s"), rungd.folder());
     let _ = rungd.wait_for_segments("studio-s", 1);
     let url = rungd.mpd_url("studio-s");
-    play(&rungd, "shaka", &url, &["--live", "--listed", "3", "--segment-delay", "300", "--seconds", "12"]);
+    let options = ["--live", "--listed", "3", "--segment-delay", "300", "--seconds", "12"];
+    play_in(&turn, &rungd, "shaka", &url, &options);
 }
 
 #[test]
@@ -75,7 +83,9 @@ fn low_latency(player: &str, limit: &[&str]) {
     let there = || (http::get(&second).status == 200).then_some(());
     wait_until(Duration::from_secs(30), "a second segment", there);
     let url = if player == "hlsjs" { rungd.hls_url("studio-low") } else { rungd.mpd_url("studio-low") };
-    play(&rungd, player, &url, &[&["--live", "--seconds", "20"], limit].concat());
+    // Where the machine is busy with other tests, the best of three: what the product does wrong, it does in all.
+    let tries = if long_form() { "1" } else { "3" };
+    play(&rungd, player, &url, &[&["--live", "--seconds", "20", "--tries", tries], limit].concat());
 }
 
 #[test]

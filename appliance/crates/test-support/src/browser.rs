@@ -12,13 +12,31 @@ use serde_json::Value;
 /// One browser at a time: two of them starve what they watch on two cores.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// The browser's being this test's.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
+
+/// Waits for the browser: before what it is to see begins, where that must not be old by then.
+#[must_use]
+pub fn turn() -> Turn {
+    Turn(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// As [`run_in`], once it is this test's turn.
+///
+/// # Panics
+/// As [`run_in`] does.
+#[must_use]
+pub fn run(script: &str, arguments: &[&str]) -> Value {
+    run_in(&turn(), script, arguments)
+}
+
 /// Runs a script of `appliance/tests/browser` and gives the JSON object on the last line that it prints.
 ///
 /// # Panics
 /// With everything that it printed, where it fails.
 #[must_use]
-pub fn run(script: &str, arguments: &[&str]) -> Value {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn run_in(_turn: &Turn, script: &str, arguments: &[&str]) -> Value {
     let output =
         node(script, arguments).stdin(Stdio::null()).output().expect("node runs; make deps installs it");
     let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -49,7 +67,7 @@ pub struct Conversation {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Conversation {
@@ -59,7 +77,7 @@ impl Conversation {
     /// Where it does not start.
     #[must_use]
     pub fn start(script: &str, arguments: &[&str]) -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let mut child = node(script, arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -2,6 +2,11 @@
 
 /** Between two looks, in milliseconds; far under the shortest stall that counts. */
 const PERIOD = 50;
+/**
+ * A page that was not let run for so long, in milliseconds, or did not get round to drawing, shows nothing whatever it was
+ * sent: players are programs of the page. That time is no stop of theirs. It says nothing of what they were waiting for.
+ */
+const STARVED = 250;
 /** A step of the clock that differs from wall time by more than this is a jump, in seconds. */
 const JUMP = 0.3;
 /** The picture as it is compared, in pixels. */
@@ -15,6 +20,11 @@ export class Monitor {
   #excused = true;
   #last = null;
   #open = { clock: null, picture: null };
+  // When the page last ran, and when it last drew; both every PERIOD, or nearly, where the machine lets it.
+  #beat = { clock: performance.now(), picture: performance.now() };
+  // Milliseconds that it did not, since it was opened.
+  #idle = { clock: 0, picture: 0 };
+  #drawing = false;
   firstFrameAt = null;
   frames = 0;
   stalls = [];
@@ -23,11 +33,17 @@ export class Monitor {
   jumps = [];
   // Longest time without a new clock or picture, in milliseconds.
   longest = { clock: 0, picture: 0 };
+  // Stops that the page itself is the cause of, and media seconds that it lost while it did not run.
+  starved = [];
+  missed = 0;
   // Media time gone by and media time that should have, in seconds, outside excused times.
   advanced = 0;
   expected = 0;
 
-  /** Stops of clock or picture longer than `stallLimit` milliseconds are stalls; `pictures` is false for sound alone. */
+  /**
+   * Stops of clock or picture longer than `stallLimit` milliseconds are stalls, less what the page itself was starved;
+   * `pictures` is false for sound alone.
+   */
   constructor(video, stallLimit, pictures) {
     this.#video = video;
     this.#stallLimit = stallLimit;
@@ -61,21 +77,42 @@ export class Monitor {
 
   #moved(what) {
     this.#close(what);
-    if (!this.#excused) this.#open[what] = { since: performance.now(), at: this.#video.currentTime };
+    if (!this.#excused) this.#open[what] = { since: performance.now(), idle: this.#idleSoFar(what), at: this.#video.currentTime };
+  }
+
+  #idleSoFar(what) {
+    const gap = performance.now() - this.#beat[what];
+    return this.#idle[what] + (gap > STARVED ? gap : 0);
+  }
+
+  #beats(what) {
+    this.#idle[what] = this.#idleSoFar(what);
+    this.#beat[what] = performance.now();
+  }
+
+  /** How long a stop has lasted, in milliseconds, and how long without what the page itself was starved. */
+  #measure(what, { since, idle, at }) {
+    const whole = Math.round(performance.now() - since);
+    const millis = Math.max(0, whole - Math.round(this.#idleSoFar(what) - idle));
+    return { what, atSeconds: Number(at.toFixed(2)), millis, ...(millis < whole ? { whole } : {}) };
   }
 
   #close(what) {
     const open = this.#open[what];
     this.#open[what] = null;
     if (!open) return;
-    const millis = Math.round(performance.now() - open.since);
-    this.longest[what] = Math.max(this.longest[what], millis);
-    if (millis > this.#stallLimit) this.stalls.push({ what, atSeconds: Number(open.at.toFixed(2)), millis });
+    const stop = this.#measure(what, open);
+    this.longest[what] = Math.max(this.longest[what], stop.millis);
+    if (stop.millis > this.#stallLimit) this.stalls.push(stop);
+    else if (stop.whole > this.#stallLimit) this.starved.push(stop);
   }
 
   #look() {
     const { currentTime, playbackRate, ended } = this.#video;
     const now = performance.now();
+    const gap = now - this.#beat.clock;
+    this.#beats('clock');
+    this.#draw();
     if (ended) {
       this.excuse();
       return;
@@ -86,7 +123,10 @@ export class Monitor {
       if (step < 0 || jump > JUMP) this.jumps.push({ atSeconds: Number(currentTime.toFixed(2)), seconds: Number(step.toFixed(3)) });
       this.advanced += step;
       // Catching up with live is allowed for; Shaka's rate of 0 while it waits for media is not.
-      this.expected += ((now - this.#last.now) / 1000) * (playbackRate || 1);
+      const due = ((now - this.#last.now) / 1000) * (playbackRate || 1);
+      const missed = gap > STARVED ? Math.max(0, due - step) : 0;
+      this.missed += missed;
+      this.expected += due - missed;
     }
     if (this.#last?.currentTime !== currentTime) {
       this.firstFrameAt ??= !this.#pictures && currentTime > 0 ? now : null;
@@ -96,11 +136,20 @@ export class Monitor {
     this.#last = { now, currentTime };
   }
 
+  /** Asks for the page to be drawn, which is when pictures are counted. */
+  #draw() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    requestAnimationFrame(() => {
+      this.#drawing = false;
+      this.#beats('picture');
+    });
+  }
+
   /** Stops that have been and the one that lasts. */
   allStalls() {
-    const lasting = Object.entries(this.#open).filter(([, open]) => open && performance.now() - open.since > this.#stallLimit)
-      .map(([what, open]) => ({ what, atSeconds: open.at, millis: Math.round(performance.now() - open.since) }));
-    return [...this.stalls, ...lasting];
+    const lasting = Object.entries(this.#open).filter(([, open]) => open).map(([what, open]) => this.#measure(what, open));
+    return [...this.stalls, ...lasting.filter((stop) => stop.millis > this.#stallLimit)];
   }
 
   /** The picture on screen as grey values, with their mean and standard deviation. */

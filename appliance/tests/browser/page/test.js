@@ -49,6 +49,8 @@ globalThis.rungTest = {
       stalls: this.monitor.allStalls(),
       jumps: this.monitor.jumps,
       longest: this.monitor.longest,
+      starved: this.monitor.starved,
+      missed: this.monitor.missed,
       sizes: this.monitor.sizes,
       advanced: this.monitor.advanced,
       expected: this.monitor.expected,
@@ -66,13 +68,13 @@ globalThis.rungTest = {
   watch() {
     this.monitor.watch();
     this.behinds = [];
-    setInterval(() => {
+    this.reading ??= setInterval(() => {
       const behind = this.state().behind;
       if (behind !== null) this.behinds.push(behind);
     }, 500);
   },
 
-  // How far behind it was since `watch`, in seconds.
+  // How far behind it was since the last `watch`, in seconds.
   behindSoFar() {
     if (this.behinds.length === 0) return null;
     const sorted = this.behinds.toSorted((a, b) => a - b);
