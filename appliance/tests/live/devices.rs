@@ -115,7 +115,7 @@ fn low_latency_on(engine: &'static str, devices: &str) {
     let mut killed = None;
     let (parts, init) = low_latency::follow(&rungd, "prompt", "180p", |parts| {
         let last = parts.last_key_value().map_or((0, 0), |(key, _)| *key);
-        if last.0 == 3 && killed.is_none() {
+        if last.0 >= 3 && killed.is_none() {
             killed = Some(rungd.kill_worker("prompt", Signal::SIGKILL));
         }
         last.0 < 6

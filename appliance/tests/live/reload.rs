@@ -104,5 +104,7 @@ fn https_is_served_by_the_certificate_of_the_moment() {
     });
     assert!(!ask("old.pem").status.success(), "the old certificate is served still");
     // One for publishers, one for viewers.
-    assert_eq!(rungd.log().matches("certificate reloaded").count(), 2, "{}", rungd.log());
+    wait_until(DEADLINE, "both to be told", || {
+        (rungd.log().matches("certificate reloaded").count() == 2).then_some(())
+    });
 }

@@ -13,7 +13,9 @@ const LENGTH: Duration = Duration::from_secs(15);
 fn no_segment_is_missed() {
     let names: Vec<_> = (0..FEEDS).map(|n| format!("feed-{n}")).collect();
     let setup = names.iter().fold(Setup::default(), |setup, name| {
-        setup.feed(FeedSetup::new(name).rung("90p", "160x90", "60k").rung("45p", "80x46", "30k"))
+        // All that came is listed still when it is looked at, however long that takes.
+        let feed = FeedSetup::new(name).line("window = \"5m\"");
+        setup.feed(feed.rung("90p", "160x90", "60k").rung("45p", "80x46", "30k"))
     });
     let mut rungd = setup.start();
     let publisher =
