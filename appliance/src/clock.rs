@@ -1,8 +1,7 @@
 //! The one file of the daemon that reads the clock. Everything else takes `now` as an argument.
 #![expect(clippy::disallowed_methods, reason = "this is the file that may")]
 
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Monotonic time, for deadlines and for the pace of a timeline.
 #[must_use]
@@ -31,15 +30,4 @@ pub struct Now {
 #[must_use]
 pub fn both() -> Now {
     Now { instant: now(), unix_millis: unix_millis() }
-}
-
-/// The next moment after `now` of a beat that everybody who asks for the same `period` shares. Timers that are due
-/// together wake the process once.
-#[must_use]
-pub fn next_beat(now: Instant, period: Duration) -> Instant {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    let first = *FIRST.get_or_init(|| now);
-    let nanos = period.as_nanos().max(1);
-    let beats = now.saturating_duration_since(first).as_nanos() / nanos + 1;
-    first + Duration::from_nanos(u64::try_from(beats.saturating_mul(nanos)).unwrap_or(u64::MAX))
 }

@@ -7,6 +7,7 @@
 //!
 //! A socket that brings or takes much is looked at sooner ([`BUSY`]), so that its kernel buffer does not bound its rate.
 
+mod beat;
 mod thread;
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -14,13 +15,15 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::clock;
+use beat::Turn;
 
+pub(crate) use beat::Interval;
 pub(crate) use thread::MediaThread;
 
 /// Between two looks at a socket.
@@ -31,21 +34,20 @@ const BUSY: Duration = Duration::from_millis(2);
 /// (`net.core.rmem_default`).
 const BUSY_BYTES: usize = 96 * 1024;
 
-/// A period that [`interval`] takes: a multiple of [`PACE`]. For constants: another one does not compile.
-pub(crate) const fn whole(period: Duration) -> Duration {
+/// How many times the common pace a period is. For constants: one that is no multiple does not compile.
+pub(crate) const fn beats(period: Duration) -> u64 {
     assert!(period.as_nanos().is_multiple_of(PACE.as_nanos()), "no multiple of the common pace");
-    period
+    let (mut beats, mut time) = (0, Duration::ZERO);
+    while time.as_nanos() < period.as_nanos() {
+        time = time.saturating_add(PACE);
+        beats += 1;
+    }
+    beats
 }
 
-/// An interval whose moments are moments of the common pace; `period` is [`whole`].
-pub(crate) fn interval(period: Duration) -> tokio::time::Interval {
-    let mut interval = tokio::time::interval_at(clock::next_beat(clock::now(), PACE).into(), period);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    interval
-}
-
-fn sleep_until(at: Instant) -> Pin<Box<Sleep>> {
-    Box::pin(tokio::time::sleep_until(at.into()))
+/// An interval whose moments are moments of the common pace, one of so many.
+pub(crate) fn interval(beats: u64) -> Interval {
+    Interval::new(beats)
 }
 
 /// A stream socket that does not block.
@@ -77,43 +79,52 @@ pub(crate) struct Paced<S> {
 /// When one side of a socket is looked at.
 #[derive(Debug, Default)]
 struct Looks {
-    /// For the next look, and for the one after it. A timer that is due before all others interrupts the event loop when
-    /// it is set; the one after next is due behind the next, which has been set before.
-    timers: Option<[Pin<Box<Sleep>>; 2]>,
-    /// Whether the next look is at the first timer's end, and not at once.
-    waits: bool,
+    /// What the next look is at.
+    next: Next,
+    /// For looks at the common pace; made where the first of them is waited for.
+    turn: Option<Turn>,
+    /// For sooner ones.
+    sooner: Option<Pin<Box<Sleep>>>,
     /// Bytes since the last wait.
     moved: usize,
+}
+
+#[derive(Debug, Default)]
+enum Next {
+    #[default]
+    AtOnce,
+    AtBeat,
+    Sooner,
 }
 
 impl Looks {
     /// Ready once a look is due.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.waits
-            && let Some([next, _]) = &mut self.timers
-        {
-            ready!(next.as_mut().poll(context));
-            self.waits = false;
+        match (&self.next, &mut self.turn, &mut self.sooner) {
+            (Next::AtBeat, Some(turn), _) => ready!(turn.poll(context)),
+            (Next::Sooner, _, Some(sooner)) => ready!(sooner.as_mut().poll(context)),
+            _ => {}
         }
+        self.next = Next::AtOnce;
         Poll::Ready(())
     }
 
     /// There is no more to be had now.
     fn wait(&mut self) {
-        let now = clock::now();
-        let beat = clock::next_beat(now, PACE);
-        let [next, after] = self.timers.get_or_insert_with(|| [now, now].map(sleep_until));
         match std::mem::take(&mut self.moved) >= BUSY_BYTES {
-            true => next.as_mut().reset((now + BUSY).into()),
-            false => {
-                std::mem::swap(next, after);
-                if next.deadline() != beat.into() {
-                    next.as_mut().reset(beat.into());
+            true => {
+                let at = (clock::now() + BUSY).into();
+                match &mut self.sooner {
+                    Some(sooner) => sooner.as_mut().reset(at),
+                    None => self.sooner = Some(Box::pin(tokio::time::sleep_until(at))),
                 }
-                after.as_mut().reset((beat + PACE).into());
+                self.next = Next::Sooner;
+            }
+            false => {
+                self.turn.get_or_insert_with(Turn::new).wait_for(1);
+                self.next = Next::AtBeat;
             }
         }
-        self.waits = true;
     }
 
     /// Does `attempt` as often as it says that it was interrupted, or that it would block and a look is due.

@@ -41,7 +41,7 @@ const QUEUED_BYTES_TO_WORKER: usize = 64 * 1024 * 1024;
 /// Messages waiting for a feed: beyond it the worker's own bounded queues fill.
 const QUEUE_FROM_WORKER: usize = 256;
 /// How often deadlines are looked at.
-const WATCH_INTERVAL: Duration = pace::whole(Duration::from_millis(250));
+const WATCH_BEATS: u64 = pace::beats(Duration::from_millis(250));
 /// Longest time from the socket's end, or from a worker's last word, to the process's end before it is killed.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a killed process to be gone. One that is stuck in a driver may never be, and nobody waits for it.
@@ -317,7 +317,7 @@ impl Watched {
 
     /// Ends when a deadline has passed.
     async fn watch(&self, link: &link::Link) -> Death {
-        let mut interval = pace::interval(WATCH_INTERVAL);
+        let mut interval = pace::interval(WATCH_BEATS);
         loop {
             interval.tick().await;
             if let Some(death) = link.overdue(clock::now(), &self.config) {

@@ -32,7 +32,7 @@ pub(super) use slate::SlateFile;
 use worker::next_event;
 
 /// How often a presentation is let see time pass.
-const TICK: Duration = pace::whole(Duration::from_millis(100));
+const TICK_BEATS: u64 = pace::beats(Duration::from_millis(100));
 /// How many ticks between two published states.
 const TICKS_PER_STATUS: u32 = 5;
 
@@ -246,7 +246,7 @@ struct Programme {
 
 impl Programme {
     async fn run(mut self, mut stopping: watch::Receiver<bool>, mut removed: watch::Receiver<bool>) {
-        let mut ticks = pace::interval(TICK);
+        let mut ticks = pace::interval(TICK_BEATS);
         let mut until_status = 0;
         while !self.closed {
             // A source ahead of wall time is not read; its queue fills, and TCP holds the encoder back.

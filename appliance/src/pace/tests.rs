@@ -91,12 +91,3 @@ async fn a_connection_goes_on_where_it_was_when_it_is_paced() {
     };
     timeout(DEADLINE, talk).await.unwrap();
 }
-
-#[test]
-fn beats_are_shared_and_lie_ahead() {
-    let now = clock::now();
-    let beat = clock::next_beat(now, PACE);
-    assert!(beat > now && beat <= now + PACE);
-    assert_eq!(clock::next_beat(beat, PACE), beat + PACE);
-    assert_eq!(clock::next_beat(now, PACE), beat);
-}
