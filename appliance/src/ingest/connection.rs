@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
@@ -155,6 +157,7 @@ where
         accepted,
         handshaken: accepted,
         heard: accepted,
+        alarm: None,
     };
     let media = talk.shared.feeds.media().clone();
     match talk.knock().await {
@@ -180,13 +183,15 @@ struct Talk<S> {
     handshaken: Instant,
     /// When it last sent media, or was let in.
     heard: Instant,
+    /// At a deadline, or before it.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// What woke a connection.
 enum Woken {
     Read(std::io::Result<usize>),
     Dismissed(String),
-    Overdue,
+    Alarm,
     Stopping,
 }
 
@@ -220,6 +225,7 @@ impl<S: Stream> Talk<S> {
 
     /// From then on. Timers belong to the runtime that they were made on, so the socket is paced here and not before.
     async fn publish_media(mut self) -> End {
+        self.alarm = None;
         let end = match self.stream.connection().pace() {
             Ok(()) => self.hear_all().await,
             Err(fault) => End::Socket(fault),
@@ -245,10 +251,17 @@ impl<S: Stream> Talk<S> {
     /// Takes what comes next, and does what follows from it.
     async fn hear(&mut self, buffer: &mut [u8]) -> Result<(), End> {
         let (step, since, bound) = self.deadline();
-        let left = bound.saturating_sub(clock::now().saturating_duration_since(since));
+        let now = clock::now();
+        let left = bound.saturating_sub(now.saturating_duration_since(since));
         // Who always has something to say is not asked below whether it is overdue.
         if left.is_zero() && self.session.stage() != Stage::Publishing {
             return Err(End::Deadline(step, bound));
+        }
+        // Media moves the deadline on, many times a second; an alarm that goes off before it is set to it then.
+        let due = (now + left).into();
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if alarm.is_elapsed() || alarm.deadline() > due {
+            alarm.as_mut().reset(due);
         }
         // In this order: a connection that was held back by its own feed has bytes to read, and is not overdue.
         let woken = tokio::select! {
@@ -256,7 +269,7 @@ impl<S: Stream> Talk<S> {
             _ = self.stopping.wait_for(|stop| *stop) => Woken::Stopping,
             reason = dismissal(&mut self.claim) => Woken::Dismissed(reason),
             read = self.stream.read(buffer) => Woken::Read(read),
-            () = tokio::time::sleep(left) => Woken::Overdue,
+            () = alarm => Woken::Alarm,
         };
         let read = match woken {
             Woken::Read(Ok(0)) => return Err(if self.published { End::Finished } else { End::Left }),
@@ -271,7 +284,8 @@ impl<S: Stream> Talk<S> {
                 }
                 return Err(End::Dismissed(reason));
             }
-            Woken::Overdue => return Err(End::Deadline(step, bound)),
+            Woken::Alarm if clock::now().saturating_duration_since(since) < bound => return Ok(()),
+            Woken::Alarm => return Err(End::Deadline(step, bound)),
             Woken::Stopping => {
                 self.send_away(RefusalCode::Failed, &Refusal::Stopping.to_string());
                 return Err(End::Stopping);
@@ -486,9 +500,12 @@ impl<S: Stream> Talk<S> {
     }
 
     async fn flush(&mut self) -> Result<(), End> {
+        let Some(first) = self.session.poll_output() else { return Ok(()) };
         let write = async {
-            while let Some(bytes) = self.session.poll_output() {
+            let mut next = Some(first);
+            while let Some(bytes) = next {
                 self.stream.write_all(&bytes).await?;
+                next = self.session.poll_output();
             }
             self.stream.flush().await
         };
