@@ -217,6 +217,8 @@ pub(super) struct Driver {
     pub(super) sound_workers: usize,
     ways: Ways,
     worker: Option<Worker>,
+    /// Whether it is being heard out.
+    hears: bool,
     sound_worker: Option<SoundWorker>,
     origin: Instant,
     now_micros: u64,
@@ -270,6 +272,7 @@ impl Driver {
             sound_workers: 0,
             ways,
             worker: None,
+            hears: false,
             sound_worker: None,
             origin: origin(),
             now_micros: 0,
@@ -338,7 +341,11 @@ impl Driver {
             }
         }
         self.hear_sound_worker();
-        // What the worker says comes behind all that was asked for.
+        // What the worker says comes behind all that was asked for. Whoever hears it out already goes on with it: it may be
+        // more than the stack takes.
+        if std::mem::replace(&mut self.hears, true) {
+            return;
+        }
         while let Some((message, payload)) = self.worker.as_mut().and_then(|worker| worker.says.pop_front()) {
             let last_word = matches!(message, FromWorker::Finished);
             let actions = self.presentation.worker(self.now(), message, payload);
@@ -347,6 +354,7 @@ impl Driver {
                 self.kill_worker(&Death::Finished);
             }
         }
+        self.hears = false;
     }
 
     /// What the worker for sound has said by now.
