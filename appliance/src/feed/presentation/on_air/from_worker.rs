@@ -81,7 +81,12 @@ impl OnAir {
             }
         }
         if let Some(video) = &mut self.video {
-            video.gop.release_before(self.cadence.time_of(video.open_from()));
+            // That stands still for a segment, but for low latency.
+            let from = video.open_from();
+            if video.released_to != from {
+                video.released_to = from;
+                video.gop.release_before(self.cadence.time_of(from));
+            }
         }
         if let (Some(video), Some(audio)) = (&self.video, &mut self.audio) {
             let packaged = audio.release_to(self.cadence.time_of(video.frames_out()));

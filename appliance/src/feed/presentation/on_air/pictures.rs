@@ -48,6 +48,8 @@ pub(super) struct Pictures {
     pub(super) configuration: Bytes,
     /// What a new worker is brought up to date with.
     pub(super) gop: GopBuffer,
+    /// The grid frame before which that has let go of what no decoder needs.
+    pub(super) released_to: u64,
     pub(super) report: Option<Report>,
 }
 
@@ -162,6 +164,7 @@ impl Pictures {
             codec: VideoCodec::H264,
             configuration: Bytes::new(),
             gop,
+            released_to: 0,
             report: None,
         }
     }
