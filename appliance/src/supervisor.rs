@@ -214,6 +214,11 @@ impl Worker {
     pub async fn event(&mut self) -> Option<WorkerEvent> {
         self.from.recv().await
     }
+
+    /// An event that has come already.
+    pub fn event_already(&mut self) -> Option<WorkerEvent> {
+        self.from.try_recv().ok()
+    }
 }
 
 /// Starts a worker for `feed` on `device`. It stays inert until it gets [`ToWorker::Start`].

@@ -2,6 +2,8 @@
 
 use std::task::Poll;
 
+use tokio::sync::mpsc::{self, error::TryRecvError};
+
 use super::presentation::SourceId;
 use super::source::Input;
 use super::status::PublisherStatus;
@@ -22,23 +24,42 @@ impl Publishers {
 
     /// What the next of them sent, or that it has gone; never of the one that is held back. Cancel safe.
     pub(super) async fn next(&mut self, held_back: Option<SourceId>) -> (SourceId, Option<Input>) {
-        std::future::poll_fn(|context| {
-            self.turn = self.turn.wrapping_add(1);
-            let count = self.all.len();
-            for offset in 0..count {
-                let Some(publisher) = self.all.get_mut(self.turn.wrapping_add(offset) % count) else {
-                    continue;
-                };
-                if held_back == Some(publisher.id) {
-                    continue;
-                }
-                if let Poll::Ready(queued) = publisher.inputs.poll_recv(context) {
-                    return Poll::Ready((publisher.id, queued.map(|Queued { input, .. }| input)));
-                }
+        std::future::poll_fn(|context| self.first(held_back, |inputs| inputs.poll_recv(context))).await
+    }
+
+    /// As [`Self::next`], where something has come already.
+    pub(super) fn already(&mut self, held_back: Option<SourceId>) -> Option<(SourceId, Option<Input>)> {
+        let come = self.first(held_back, |inputs| match inputs.try_recv() {
+            Ok(queued) => Poll::Ready(Some(queued)),
+            Err(TryRecvError::Disconnected) => Poll::Ready(None),
+            Err(TryRecvError::Empty) => Poll::Pending,
+        });
+        match come {
+            Poll::Ready(come) => Some(come),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Asks one after the other, and ends with the first that has something.
+    fn first(
+        &mut self,
+        held_back: Option<SourceId>,
+        mut ask: impl FnMut(&mut mpsc::Receiver<Queued>) -> Poll<Option<Queued>>,
+    ) -> Poll<(SourceId, Option<Input>)> {
+        self.turn = self.turn.wrapping_add(1);
+        let count = self.all.len();
+        for offset in 0..count {
+            let Some(publisher) = self.all.get_mut(self.turn.wrapping_add(offset) % count) else {
+                continue;
+            };
+            if held_back == Some(publisher.id) {
+                continue;
             }
-            Poll::Pending
-        })
-        .await
+            if let Poll::Ready(queued) = ask(&mut publisher.inputs) {
+                return Poll::Ready((publisher.id, queued.map(|Queued { input, .. }| input)));
+            }
+        }
+        Poll::Pending
     }
 
     /// One has gone, or is not listened to any more. What it has queued is dropped, which frees it if it waits for room.

@@ -4,11 +4,23 @@ use bytes::Bytes;
 use tracing::warn;
 use worker_protocol::{FromWorker, Job, ToWorker};
 
-use super::Programme;
+use super::{AT_ONCE, Programme};
 use crate::clock;
 use crate::supervisor::{self, Worker, WorkerEvent};
 
 impl Programme {
+    /// Takes what the worker said, and what else it has said by now.
+    pub(super) fn worker_events(&mut self, event: WorkerEvent) {
+        self.worker_event(event);
+        for _ in 0..AT_ONCE {
+            if self.closed {
+                return;
+            }
+            let Some(event) = self.worker.as_mut().and_then(Worker::event_already) else { return };
+            self.worker_event(event);
+        }
+    }
+
     pub(super) fn worker_event(&mut self, event: WorkerEvent) {
         let now = clock::both();
         let actions = match event {
