@@ -19,10 +19,10 @@ nvidia_ml_py=13.615.71
 say() { echo "deps: $*"; }
 die() { echo "deps: $*" >&2; exit 1; }
 
-# The C libraries that crates link, with a C compiler, and clang's library for the crates that read C headers: FFmpeg's,
-# and, for the simulated drivers, libva's, x264's, x265's and libaom's.
-build_packages="build-essential pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavfilter-dev
-  libavutil-dev libswscale-dev libswresample-dev libx264-dev libx265-dev libaom-dev libva-dev"
+# A C compiler and assembler, clang's library for the crates that read C headers, and the C libraries that are linked: by
+# FFmpeg, which libav.sh builds, and by the simulated drivers, libva's among them.
+build_packages="build-essential pkg-config nasm clang libclang-dev libx264-dev libx265-dev libaom-dev libdav1d-dev
+  zlib1g-dev libva-dev"
 # A publisher with a drawn clock, a certificate, a look at who holds a port.
 demo_packages="ffmpeg openssl curl fonts-dejavu-core iproute2 procps ca-certificates"
 # Independent clients: GStreamer publishes, Chromium plays. Python carries one more ffmpeg. Headers that bindings are
@@ -67,6 +67,8 @@ command -v cargo >/dev/null || die "no Rust toolchain: install Rust $rust_wanted
 rust_found=$(rustc --version | cut -d' ' -f2)
 [ "$(printf '%s\n%s\n' "$rust_wanted" "$rust_found" | sort -V | head -n 1)" = "$rust_wanted" ] \
   || die "Rust $rust_found is too old; $rust_wanted or later is needed: rustup update"
+
+bash appliance/scripts/libav.sh
 
 if [ "$purpose" = test ]; then
   if [ -f appliance/tests/browser/package-lock.json ] \
