@@ -1,8 +1,11 @@
 //! What is missing on a machine is a sentence, and the rest goes on.
 
-use tempfile::TempDir;
+use std::process::Command;
 
-use crate::{configuration, devices};
+use tempfile::TempDir;
+use test_support::rungd::binary;
+
+use crate::{configuration, devices, printed};
 
 /// A configuration whose workers find something in place of these libraries that is none.
 fn without(libraries: &[&str], more: &str) -> (TempDir, String) {
@@ -42,18 +45,27 @@ fn a_node_that_is_not_there_is_told_of() {
     );
 }
 
-/// Debian's libavutil, which decodes and encodes on the CPU, wants libva itself: a worker cannot start without. The
-/// daemon can, and says so.
+#[test]
+fn without_libva_the_rest_is_there() {
+    let (_hidden, table) = without(&["libva.so.2"], "[devices]\nrender_nodes = [\"/dev/null\"]\n");
+    line(&table, "software");
+    let said = line(&table, "vaapi");
+    assert!(
+        said.contains("(/dev/null) cannot be used: libva is needed: libva.so.2 does not load: install libva"),
+        "{said}"
+    );
+}
+
+/// Without x264 no worker starts. The daemon does, and says so.
 #[test]
 fn a_worker_that_cannot_start_is_told_of() {
-    let (_hidden, table) = without(&["libva.so.2"], "");
+    let needed = printed(Command::new("ldd").arg(binary("rungd-worker")));
+    let x264 = needed.split_whitespace().find(|word| word.starts_with("libx264.so.")).expect("it encodes");
+    let (_hidden, table) = without(&[x264], "");
     assert!(table.starts_with("no device can be used\n"), "{table}");
     for engine in ["software", "nvidia", "vaapi"] {
         let said = line(&table, engine);
         assert!(said.contains(&format!("rungd-worker probe --engine={engine}")), "{said}");
-        assert!(
-            said.contains("error while loading shared libraries") && said.contains("libva.so.2"),
-            "{said}"
-        );
+        assert!(said.contains("error while loading shared libraries") && said.contains(x264), "{said}");
     }
 }
