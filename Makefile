@@ -40,7 +40,7 @@ test: deps-test lint ## Everything that must pass before a change is merged
 	@CARGO_FLAGS='$(CARGO_FLAGS)' bash appliance/scripts/test.sh
 
 .PHONY: test-quick
-test-quick: ## The tests that need no media tools: all crates' unit tests, and the house rules
+test-quick: deps-build ## The tests that need no media tools: all crates' unit tests, and the house rules
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test layering --test house_rules
 
 .PHONY: test-faults
