@@ -254,15 +254,18 @@ impl PresentationView {
 
     /// See [`super::Presentation::push`].
     pub(super) fn push(&self, track: usize, number: SegmentNumber, chunk: Chunk) {
-        let (change, bytes, segments) = {
+        let change = {
             let mut live = self.lock();
-            (live.push(track, number, chunk), live.bytes(), live.segments())
+            let change = live.push(track, number, chunk);
+            // Late, the gauges do not change, which may be the next presentation's by now.
+            if !change.late {
+                self.show(&live);
+            }
+            change
         };
         if change.late {
-            // Nor do the gauges change, which may be the next presentation's by now.
             return self.late();
         }
-        self.show(bytes, segments);
         self.progress.send_modify(|progress| {
             progress.chunks += 1;
             progress.opened += u64::from(change.opened);
@@ -271,12 +274,15 @@ impl PresentationView {
 
     /// See [`super::Presentation::restart`].
     pub(super) fn restart(&self, track: usize, number: SegmentNumber) -> bool {
-        let (restarted, bytes, segments) = {
+        let restarted = {
             let mut live = self.lock();
-            (live.restart(track, number), live.bytes(), live.segments())
+            let restarted = live.restart(track, number);
+            if restarted {
+                self.show(&live);
+            }
+            restarted
         };
         if restarted {
-            self.show(bytes, segments);
             self.progress.send_modify(|progress| progress.chunks += 1);
         }
         restarted
@@ -292,12 +298,15 @@ impl PresentationView {
 
     /// See [`super::Presentation::complete`].
     pub(super) fn complete(&self, track: usize, number: SegmentNumber, times: (MediaTime, MediaTime)) {
-        let (mut change, next, bytes, segments, archive) = {
+        let (mut change, next, archive) = {
             let mut live = self.lock();
             let change = live.complete(track, number, times, clock::both());
             self.count(&change);
+            if !change.late {
+                self.show(&live);
+            }
             // Under the lock, since an archive that comes a moment later is told of it by `take_in`.
-            (change, live.next_advance(), live.bytes(), live.segments(), self.keeping.archive())
+            (change, live.next_advance(), self.keeping.archive())
         };
         if change.late {
             return self.late();
@@ -311,7 +320,6 @@ impl PresentationView {
                 }
             }
         }
-        self.show(bytes, segments);
         self.tell(&change);
     }
 
@@ -351,17 +359,17 @@ impl PresentationView {
 
     /// Tells readers, and the archive, of what became of the list.
     fn tell(&self, change: &Change) {
-        let (ended, bytes, segments) = {
+        let ended = {
             let live = self.lock();
             if let Some((archive, _)) = self.keeping.archive() {
                 // Under the lock, for the last one to tell to be the last one to have looked.
                 archive.set_unprotected(&self.key(), live.is_unprotected());
             }
-            (live.ended(), live.bytes(), live.segments())
+            if change.listed {
+                self.show(&live);
+            }
+            live.ended()
         };
-        if change.listed {
-            self.show(bytes, segments);
-        }
         self.progress.send_if_modified(|progress| {
             let ends = ended && !progress.ended;
             progress.ended |= ended;
@@ -372,15 +380,14 @@ impl PresentationView {
 
     /// No more comes. False if that was said before. It has ended once nothing waits to be listed.
     pub(super) fn close(&self, now_unix_millis: u64) -> bool {
-        let (bytes, segments) = {
+        {
             let mut live = self.lock();
             if live.closed() {
                 return false;
             }
             live.close(now_unix_millis, self.due());
-            (live.bytes(), live.segments())
-        };
-        self.show(bytes, segments);
+            self.show(&live);
+        }
         self.progress.send_modify(|progress| progress.opened += 1);
         self.tell(&Change::default());
         true
@@ -413,10 +420,12 @@ impl PresentationView {
         (self.record.feed.clone(), self.record.id.clone())
     }
 
-    fn show(&self, bytes: u64, segments: usize) {
+    /// Under the lock, for the last one to show to be the last one to have looked.
+    fn show(&self, live: &LiveWindow) {
         let (feed, metrics) = (self.record.feed.as_str(), &self.keeping.metrics);
-        metrics.memory_bytes.with_label_values(&[feed]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        metrics.memory_segments.with_label_values(&[feed]).set(i64::try_from(segments).unwrap_or(i64::MAX));
+        metrics.memory_bytes.with_label_values(&[feed]).set(i64::try_from(live.bytes()).unwrap_or(i64::MAX));
+        let segments = i64::try_from(live.segments()).unwrap_or(i64::MAX);
+        metrics.memory_segments.with_label_values(&[feed]).set(segments);
     }
 }
 

@@ -17,7 +17,6 @@ const USAGE = `usage: node play.mjs --player ${playerNames.join('|')} --url MANI
   --audio-only         there is no picture
   --start-within N     seconds to the first frame (20)
   --max-latency N      most seconds from a picture's coming in to its being shown: median of all that is watched
-  --tries N            how often it is watched at most until the latency is as it must be (1)
   --listed N           DASH: open the page, and begin when N segments of every track are listed
   --segment-delay N    milliseconds that every media segment takes longer to come, as over a real line (0)
   --stall-limit N      longest stop of clock or picture, in milliseconds (1000)
@@ -49,7 +48,6 @@ function parse() {
       'audio-only': { type: 'boolean', default: false },
       'start-within': { type: 'string', default: '20' },
       'max-latency': { type: 'string' },
-      tries: { type: 'string', default: '1' },
       listed: { type: 'string' },
       'segment-delay': { type: 'string' },
       'stall-limit': { type: 'string', default: '1000' },
@@ -70,7 +68,6 @@ function parse() {
     seconds: number('seconds'),
     startWithin: number('start-within') * 1000,
     maxLatency: values['max-latency'] === undefined ? null : number('max-latency'),
-    tries: number('tries'),
     listed: values.listed === undefined ? null : number('listed'),
     segmentDelay: values['segment-delay'] === undefined ? null : number('segment-delay'),
     stallLimit: number('stall-limit'),
@@ -130,15 +127,9 @@ async function watch(viewer, options, report) {
   if (options.pictures) await pictureMoves(viewer, report);
   await soundDecodes(viewer, options, first, report);
   if (options.switch) await switches(viewer, report);
-  for (let tries = 1; ; tries += 1) {
-    await viewer.until((state) => state.expected >= tries * options.seconds || state.ended, options.seconds * 3000 + 10_000,
-      (state) => `watched ${state.expected.toFixed(1)} s of ${tries * options.seconds} s only`);
-    report.behind = await viewer.call('behindSoFar');
-    if (inTime(report, options) || tries >= options.tries) break;
-    // A machine that is busy for a while puts a player back, which takes its time to be where it was.
-    (report.behindBefore ??= []).push(report.behind);
-    await viewer.call('watch');
-  }
+  await viewer.until((state) => state.expected >= options.seconds || state.ended, options.seconds * 3000 + 10_000,
+    (state) => `watched ${state.expected.toFixed(1)} s of ${options.seconds} s only`);
+  report.behind = await viewer.call('behindSoFar');
   if (options.screenshot) await viewer.page.screenshot({ path: options.screenshot });
   steady(await viewer.state(), options, report);
   if (options.seek) await seekRecording(viewer, options);

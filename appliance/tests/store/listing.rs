@@ -63,8 +63,7 @@ async fn a_disk_that_hangs_costs_a_bounded_wait_once() {
     assert!(since.elapsed() >= WAIT, "listed after {:?} without the disk", since.elapsed());
     let since = Stopwatch::start();
     write(&presentation, 5..=10);
-    // Each by itself would have waited.
-    assert!(since.elapsed() < WAIT * 2, "six numbers took {:?}", since.elapsed());
+    assert!(since.elapsed() < WAIT, "six numbers took {:?}", since.elapsed());
     let degraded = store.archive_health().unwrap().degraded;
     assert_eq!(degraded.as_deref(), Some("archive: studio-a lists segments that are not on disk yet"));
     assert_eq!(metric(&registry, UNPROTECTED) - before, 7.0);
@@ -151,8 +150,7 @@ async fn time_shift_is_seamless_over_memory_and_archive() {
     let view = store.live("studio-a").unwrap();
     assert_eq!(view.listed(), Some((SegmentNumber(51), SegmentNumber(150))));
     let held = metric(&registry, "rungd_store_memory_segments");
-    // Five, three of grace, and the last, which was counted before it was listed.
-    assert!(held <= 2.0 * 9.0, "{held} segments in memory");
+    assert!(held <= 2.0 * 8.0, "{held} segments in memory");
     let window = store.live_window(&view, "").await.unwrap();
     assert_eq!(window.time_shift, Duration::from_secs(200));
     for (track, listed) in window.tracks.iter().enumerate() {

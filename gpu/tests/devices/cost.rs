@@ -1,7 +1,6 @@
 //! What our own code costs beside the driver's.
 
 use std::fs;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gpu::decode::DecoderConfig;
@@ -19,8 +18,6 @@ const PICTURES: u64 = 600;
 const GROUP: u64 = 60;
 /// Share of a core that may be spent outside of the driver, in percent. This crate is optimised in debug builds too.
 const MOST_PERCENT: u64 = 15;
-/// How long the device takes for one session's opening.
-const OPENING: Duration = Duration::from_millis(40);
 /// For 64 sessions. Openings that a device does one after another take 2.56 s.
 const MOST_OPENING: Duration = Duration::from_secs(3);
 /// What is left of that for our own code.
@@ -103,19 +100,6 @@ fn on_eight_threads<T: Send + 'static, F: FnMut() -> T + Send + 'static>(
     (all, started.elapsed())
 }
 
-/// How long the device's part of 64 openings takes here and now: as many threads that take turns, and only wait.
-fn waits() -> Duration {
-    let turn = Arc::new(Mutex::new(()));
-    let (_, took) = on_eight_threads(|| {
-        let turn = Arc::clone(&turn);
-        move || {
-            let _turn = turn.lock().unwrap();
-            Stopwatch::start().reach(OPENING);
-        }
-    });
-    took
-}
-
 #[test]
 fn sixty_four_sessions_open_in_under_three_seconds() {
     let plan = "pictures = \"flat\"\n[[device]]\nmodel = \"l4\"\nopen_delay_ms = 40\n";
@@ -130,22 +114,17 @@ fn sixty_four_sessions_open_in_under_three_seconds() {
             assert_eq!(encoders.len(), 64);
             took
         };
-        // Whatever else runs on the machine takes its time, of which threads that only wait beside these tell; and the best
-        // of a few is what our own code takes.
-        let mut best = Duration::MAX;
+        // Whatever else runs on the machine takes its time: the best of some is what our own code takes.
         let before = cpu_ms();
         for trial in 1..=TRIALS {
-            let control = std::thread::spawn(waits);
             let took = open_all();
-            let own = took.saturating_sub(control.join().unwrap());
-            best = best.min(own);
-            println!("64 sessions opened in {took:.2?}, {own:.2?} of that beside the device's time");
-            if took < MOST_OPENING || best <= MOST_OWN {
+            println!("64 sessions opened in {took:.2?}");
+            if took < MOST_OPENING {
                 println!("spent={}=on={trial}=", cpu_ms() - before);
                 return;
             }
         }
-        panic!("{best:.2?} beside the device's time for 64 sessions");
+        panic!("64 sessions never opened in less than {MOST_OPENING:?}");
     });
     let Some(Seen { report, said, .. }) = seen else { return };
     assert_eq!(report["violations"], 0, "{}", report["sentences"]);
